@@ -602,7 +602,10 @@ def catalogue_group() -> None:
 @_config
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--replace", "replace_worse", is_flag=True, help="Take out the sets that FOLDER lacks."
+    "--replace",
+    "replace_worse",
+    is_flag=True,
+    help="Take out the sets, printings and names that FOLDER lacks.",
 )
 def import_catalogue(config: Path | None, folder: Path, *, replace_worse: bool) -> None:
     """Import FOLDER, which `cardmint-edge catalogue fetch` wrote: what is new or changed."""

@@ -8,6 +8,7 @@ import contextlib
 import os
 import socket
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from pathlib import Path
 
 import structlog
@@ -20,6 +21,7 @@ from cardmint_cloud.adapters.oidc import OidcProvider
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.sealing import load_master_keys
+from cardmint_cloud.adapters.webhook_http import WebhookHttp
 from cardmint_cloud.app import database, listening_pool, log_as_json
 from cardmint_cloud.audit import anchor_daily
 from cardmint_cloud.domain.quota import Quotas
@@ -32,6 +34,7 @@ from cardmint_cloud.watchdog import watchdog
 from cardmint_cloud.web.connections import BoundedConnection, bound_connections
 from cardmint_cloud.web.guards import LOOPBACK as LOOPBACK_NAMES
 from cardmint_cloud.web.routes import build_dashboard
+from cardmint_cloud.webhooks import Webhooks, send_webhooks
 
 _log = structlog.get_logger()
 
@@ -93,6 +96,8 @@ async def serve(settings: CloudSettings) -> None:
         contextlib.AsyncExitStack() as stack,
     ):
         accounts = await accounts_of(settings, pool) if web.accounts else None
+        networks = map(ip_network, settings.webhook_networks)
+        webhooks = Webhooks(accounts, WebhookHttp(networks)) if accounts else None
         engine = engine_for(settings.database, pooled=settings.pooled, connections=reads)
         app = build_dashboard(
             engine=engine,
@@ -112,6 +117,7 @@ async def serve(settings: CloudSettings) -> None:
             provider=OidcProvider(settings.oidc) if settings.oidc.issuer else None,
             listening=listening,
             metrics_port=web.metrics_port,
+            webhooks=webhooks,
         )
         config = uvicorn.Config(
             app,
@@ -131,6 +137,9 @@ async def serve(settings: CloudSettings) -> None:
                 anchor_daily(accounts.audit, accounts.database, Path(settings.audit_anchors), _now)
             )
             stack.callback(anchoring.cancel)
+        if webhooks is not None:
+            sending = asyncio.create_task(send_webhooks(webhooks, _now))
+            stack.callback(sending.cancel)
         _log.info("dashboard", at=where, accounts=web.accounts)
         try:
             sockets = [config.bind_socket()]

@@ -31,6 +31,15 @@ LOOPBACK = "127.0.0.1"
 ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
 
 
+def _check_networks(key: str, networks: tuple[str, ...]) -> None:
+    for one in networks:
+        try:
+            ip_network(one)
+        except ValueError:
+            message = f"{key}: {one} is no address and no network, such as 10.0.0.0/8"
+            raise ValueError(message) from None
+
+
 class WebSettings(Section, frozen=True):
     """Where the dashboard listens, and to which names it answers.
 
@@ -63,12 +72,7 @@ class WebSettings(Section, frozen=True):
         return f"{scheme}://{host}:{self.port}{self.base_path}"
 
     def __post_init__(self) -> None:
-        for one in self.proxies:
-            try:
-                ip_network(one)
-            except ValueError:
-                message = f"proxies: {one} is no address and no network, such as 10.0.0.0/8"
-                raise ValueError(message) from None
+        _check_networks("proxies", self.proxies)
         if self.metrics_port == self.port:
             message = "metrics_port: it is `port`, which serves everything else"
             raise ValueError(message)
@@ -170,7 +174,8 @@ class CloudSettings(Section, frozen=True):
 
     `database` is the address as the service's user, which may lead through a pooler in transaction
     mode; `database_direct` then leads past it. `database_owner` is that of the tables' owner. Each
-    worker and each dashboard opens `database_connections` at most.
+    worker and each dashboard opens `database_connections` at most. Webhooks go to public addresses,
+    and into `webhook_networks`.
     """
 
     tenant: str = "demo"
@@ -183,6 +188,7 @@ class CloudSettings(Section, frozen=True):
     artifacts: str = "artifacts"
     master_keys: str = ""
     audit_anchors: str = ""
+    webhook_networks: tuple[str, ...] = ()
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
     stations: StationAccessSettings = StationAccessSettings()
@@ -197,6 +203,7 @@ class CloudSettings(Section, frozen=True):
         except BadTopic as error:
             message = f"tenant: {error}"
             raise ValueError(message) from None
+        _check_networks("webhook_networks", self.webhook_networks)
         if self.oidc.issuer and not self.web.accounts:
             message = "oidc: nobody signs in without `web.accounts`"
             raise ValueError(message)

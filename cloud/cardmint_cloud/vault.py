@@ -1,15 +1,17 @@
-"""Personal data of one tenant, sealed by a key of each person (`adapters.sealing`)."""
+"""Personal data of one tenant, sealed by a key of each person, and secrets (`adapters.sealing`)."""
 
-from uuid import UUID
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
 
-from cardmint_cloud.adapters.postgres import person_keys
+from cardmint_cloud.adapters.postgres import person_keys, webhooks
 from cardmint_cloud.adapters.postgres.connection import Executor, Pool, TenantDatabase
 from cardmint_cloud.adapters.sealing import Key, MasterKeys, missing
 from cardmint_cloud.errors import NotFound, StopService
 
 
 class Vault:
-    """The keys of a tenant's persons."""
+    """The keys of a tenant's persons, and the secrets of its webhooks."""
 
     def __init__(self, tenant: str, masters: MasterKeys) -> None:
         self.tenant = tenant
@@ -39,8 +41,33 @@ class Vault:
         """Destroy a person's key."""
         await person_keys.remove(executor, self.tenant, person)
 
+    async def add_secret(self, executor: Executor, webhook: UUID, now: datetime) -> bytes:
+        """Return a new secret of a webhook, 32 random bytes; it is stored, wrapped."""
+        made, secret = Key.new(), uuid4()
+        await webhooks.add_secret(
+            executor,
+            self.tenant,
+            webhook,
+            secret,
+            master=self._masters.current,
+            wrapped=self._masters.wrap(made, self._place(secret, "webhook")),
+            now=now,
+        )
+        return made.secret
+
+    async def secrets_of(self, executor: Executor, webhook: UUID, now: datetime) -> list[bytes]:
+        """Return the secrets of a webhook that are good, the newest first.
+
+        Raises:
+            StopService: a master key is missing.
+        """
+        return [
+            self._unwrapped(row).secret
+            for row in await webhooks.secrets_of(executor, self.tenant, webhook, now)
+        ]
+
     async def wrap_again(self, executor: Executor) -> int:
-        """Wrap every key by the current master key; return how many were another's.
+        """Wrap every key and secret by the current master key; return how many were another's.
 
         Raises:
             StopService: an earlier master key is missing.
@@ -57,7 +84,19 @@ class Vault:
                 master=self._masters.current,
                 wrapped=self._masters.wrap(key, place),
             )
-        return len(earlier)
+        secrets = await webhooks.list_secrets(executor, self.tenant, but=self._masters.current)
+        for row in secrets:
+            wrapped = self._masters.wrap(
+                self._unwrapped(row), self._place(row["secret"], "webhook")
+            )
+            await webhooks.wrap_again(
+                executor,
+                self.tenant,
+                row["secret"],
+                master=self._masters.current,
+                wrapped=wrapped,
+            )
+        return len(earlier) + len(secrets)
 
     async def check(self, pool: Pool) -> None:
         """Check that every master key that is needed is there.
@@ -65,15 +104,21 @@ class Vault:
         Raises:
             StopService: one is missing; the message names it.
         """
-        for master in await person_keys.masters(TenantDatabase(pool, self.tenant), self.tenant):
-            if master not in self._masters:
-                raise StopService(missing(master))
+        database = TenantDatabase(pool, self.tenant)
+        for rows in (person_keys, webhooks):
+            for master in await rows.masters(database, self.tenant):
+                if master not in self._masters:
+                    raise StopService(missing(master))
 
     async def _key(self, executor: Executor, person: UUID) -> Key | None:
         row = await person_keys.find(executor, self.tenant, person)
         if row is None:
             return None
         place = self._place(person, "key")
+        return self._masters.unwrap(row["master"], bytes(row["wrapped"]), place)
+
+    def _unwrapped(self, row: Any) -> Key:
+        place = self._place(row["secret"], "webhook")
         return self._masters.unwrap(row["master"], bytes(row["wrapped"]), place)
 
     def _place(self, person: UUID, place: str) -> str:

@@ -1,5 +1,6 @@
 """Builds a pack from a catalogue and a folder of pictures."""
 
+import glob
 import os
 import shutil
 import sqlite3
@@ -20,11 +21,25 @@ from cardmint_contracts.catalogue import ENGLISH, CatalogueSet, Names
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.prices import LastPrice
 from cardmint_contracts.wire import decode
-from cardmint_edge.adapters.catalogue_folder import IMAGES, LAYOUTS, SetSource, open_catalogue
+from cardmint_edge.adapters.catalogue_folder import (
+    IMAGES,
+    LAYOUTS,
+    OpenCatalogue,
+    SetSource,
+    open_catalogue,
+)
 from cardmint_edge.adapters.decode import Unreadable, read_image
 from cardmint_edge.adapters.durable_files import sync_file
 from cardmint_edge.adapters.models import ModelUnusable, PictureEmbedder
-from cardmint_edge.adapters.pack_writer import PackReference, PackWriter, contents, meta_of
+from cardmint_edge.adapters.pack_writer import (
+    Contents,
+    PackReference,
+    PackWriter,
+    contents,
+    may_be_pack,
+    meta_of,
+)
+from cardmint_edge.adapters.regular_files import read_regular
 from cardmint_edge.domain.catalogue.assembly import Warn
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.embedding import Vectors, normalised, quantised
@@ -72,7 +87,8 @@ def build(
     `replace_worse`.
 
     Raises:
-        Stop: the folders have another layout, the pack cannot be written, or it would be worse.
+        Stop: the folders have another layout, the catalogue has no name in one of the languages,
+            `out` is a file that is no pack, the pack cannot be written, or it would be worse.
     """
     started = time.perf_counter()
     skipped = 0
@@ -83,8 +99,8 @@ def build(
         warn(line)
 
     catalogue = open_catalogue(cards)
-    if not catalogue.complete:
-        warn(f"{cards}: its download is not complete: run `cardmint-edge catalogue fetch` again")
+    if catalogue.incomplete:
+        warn(f"{cards}: {catalogue.incomplete}")
     files = _scans(cards / IMAGES if images is None else images, optional=images is None)
     chosen = frozenset(languages)
     embedder = _embedder(warn)
@@ -93,6 +109,8 @@ def build(
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_other_file(out)
+        _remove_drafts(out)
         kept = meta_of(out)
         copied = kept is not None and all(kept.get(key, "") == choice[key] for key in choice)
         if copied:
@@ -115,8 +133,10 @@ def build(
                 {"built_at": built_at, "made_at": made_at, "languages": choice["languages"]},
                 embedded_by=embedded_by,
             )
+        after = contents(draft)
+        _refuse_unknown(chosen, {language for _, language in after.names}, cards, catalogue)
         if not replace_worse:
-            _refuse_worse(out, draft, chosen)
+            _refuse_worse(out, contents(out), after, chosen)
         size = draft.stat().st_size
         sync_file(draft)
         draft.replace(out)
@@ -209,8 +229,12 @@ def _put_pictures(
     writer: PackWriter, usable: dict[str, Path], skip: Warn, embedder: PictureEmbedder | None
 ) -> None:
     """Put in the references of pictures that are new or changed, and take out those gone."""
-    before = writer.pictures()
-    digests = {card_id: _digest(path) for card_id, path in usable.items()}
+    before, digests = writer.pictures(), dict[str, str]()
+    for card_id, path in usable.items():
+        try:
+            digests[card_id] = sha256(read_regular(path)).hexdigest()
+        except OSError as error:
+            skip(f"{path}: skipped, {error.strerror}")
     wrong = _of_other_cards(digests, writer.arts(digests))
     for card_id, other in wrong.items():
         skip(f"{usable[card_id]}: skipped, it is the picture of {other}, which has other art")
@@ -226,13 +250,6 @@ def _put_pictures(
             {usable[card_id]: digest for card_id, digest in changed.items()}, skip, embedder
         )
     )
-
-
-def _digest(path: Path) -> str:
-    try:
-        return sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""  # Reading it again says why.
 
 
 def _of_other_cards(digests: dict[str, str], arts: dict[str, str]) -> dict[str, str]:
@@ -251,28 +268,54 @@ def _of_other_cards(digests: dict[str, str], arts: dict[str, str]) -> dict[str, 
     }
 
 
-def _refuse_worse(out: Path, draft: Path, chosen: frozenset[str]) -> None:
-    """Raise Stop when a pack lacks cards, pictures or names that the one in its place has.
+def _refuse_other_file(out: Path) -> None:
+    """Raise Stop when a file is there that is neither a pack nor a damaged one."""
+    if out.exists() and not may_be_pack(out):
+        raise Stop(
+            f"{out}: it is there and is no pack: nothing written; choose another name with --out,"
+            " or move it away"
+        )
+
+
+def _remove_drafts(out: Path) -> None:
+    """Remove the drafts of builds that were killed: those of processes that are no more."""
+    for draft in out.parent.glob(f".{glob.escape(out.name)}.*"):
+        process = draft.name.rpartition(".")[2]
+        if process.isdecimal() and not Path("/proc", process).exists():
+            draft.unlink(missing_ok=True)
+
+
+def _refuse_unknown(
+    chosen: frozenset[str], there: set[str], cards: Path, catalogue: OpenCatalogue
+) -> None:
+    """Raise Stop when a language is chosen in which the catalogue has no name."""
+    for language in sorted(chosen - there):
+        known = f", but in {', '.join(catalogue.languages)}" if catalogue.languages else ""
+        raise Stop(
+            f"--language {language}: {cards} has no names in it{known}: fetch them first, or choose"
+            " another"
+        )
+
+
+def _refuse_worse(out: Path, before: Contents, after: Contents, chosen: frozenset[str]) -> None:
+    """Raise Stop when a pack lacks cards, pictures, finishes or names that the one there has.
 
     Names in languages that were not `chosen`, where any are, are not missed.
     """
-    before, after = contents(out), contents(draft)
-    lost = sorted(before.cards - after.cards)
-    lost_pictures = sorted(before.pictures - after.pictures)
     missed = (one for one in before.names - after.names if not chosen or one[1] in chosen)
-    if not lost and (lost_names := sorted(missed)):
-        card, language = lost_names[0]
+    lacks = {
+        "cards": sorted(before.cards - after.cards),
+        "pictures": sorted(before.pictures - after.pictures),
+        "finishes of cards": sorted((before.variants & after.cards) - after.variants),
+        "names": [f"{card} in {language}" for card, language in sorted(missed)],
+    }
+    lost = {what: found for what, found in lacks.items() if found}
+    if lost:
+        counts = ", ".join(f"{len(found)} {what}" for what, found in lost.items())
         raise Stop(
-            f"{out}: nothing replaced: the new pack lacks {len(lost_names)} names of the one there,"
-            f" such as that of {card} in {language}: fetch all languages, or take it all the same"
-            " with --replace"
-        )
-    if lost or lost_pictures:
-        raise Stop(
-            f"{out}: nothing replaced: the new pack lacks {len(lost)} cards and"
-            f" {len(lost_pictures)} pictures of the one there, such as"
-            f" {(lost or lost_pictures)[0]}: complete --cards and --images, or take it all the"
-            " same with --replace"
+            f"{out}: nothing replaced: the new pack lacks {counts} of the one there, such as"
+            f" {next(iter(lost.values()))[0]}: fetch all languages, complete --cards and --images,"
+            " or take it all the same with --replace"
         )
 
 
@@ -293,7 +336,7 @@ def read_prices(file: Path, skip: Callable[[str], None]) -> Iterator[LastPrice]:
         Stop: the file cannot be read.
     """
     try:
-        lines = file.read_bytes().splitlines()
+        lines = read_regular(file).splitlines()
     except OSError as error:
         raise Stop(
             f"{file}: {error.strerror}: --prices takes the output of `cardmint-cloud prices export`"

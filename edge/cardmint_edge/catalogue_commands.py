@@ -12,11 +12,13 @@ from cardmint_edge.progress import progress_for_stderr
 
 if TYPE_CHECKING:
     from cardmint_contracts.catalogue import CatalogueSet
-    from cardmint_edge import catalogue_fetch
-    from cardmint_edge.catalogue_fetch import FetchSummary
+    from cardmint_edge.adapters.catalogue_answers import Size
+    from cardmint_edge.catalogue_update import FetchSummary
 
 TCGDEX = "https://api.tcgdex.net/v2"
 LANGUAGE = r"[a-z]{2,3}(-[A-Za-z]{2,4})?"
+ONLY_BY_NETWORK = ("url", "texts", "refresh", "connections")
+"""Options of `fetch` that mean nothing when a folder is read."""
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -43,24 +45,28 @@ def catalogue() -> None:
 @click.option(
     "--language",
     "languages",
-    default="en",
-    show_default=True,
-    help="Languages, separated by commas, the main one first; Asian ones bring the Asian sets.",
+    help="Languages, separated by commas, the main one first; Asian ones bring the Asian sets."
+    "  [default: en; with --from all]",
 )
-@click.option("--set", "sets", multiple=True, help="Only this set; may be given several times.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    help="Only this set, by its identifier, such as sv4pt5; may be given several times.",
+)
 @click.option(
     "--images",
     type=click.Choice(["low", "high", "none"]),
     default="low",
     show_default=True,
-    help="Pictures of the cards: low 245 x 337, high 600 x 825.",
+    help="Pictures of the cards: low 245 x 337, high 600 x 825. Those that are there in high stay.",
 )
 @click.option(
     "--texts",
     is_flag=True,
     help="Ask for the attacks in each language, too: a call for each card and language.",
 )
-@click.option("--refresh", is_flag=True, help="Ask again about each card.")
+@click.option("--refresh", is_flag=True, help="Ask again about each card and picture.")
 @click.option(
     "--connections",
     type=click.IntRange(1, 32),
@@ -74,34 +80,41 @@ def catalogue() -> None:
     type=FOLDER,
     help="Read a downloaded folder instead: of TCGdex's database or of pokemon-tcg-data.",
 )
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Take out cards, names and sets that the source lacks, and take the place of sets that"
+    " were read from another kind of source.",
+)
+@click.pass_context
 def fetch(
+    context: click.Context,
     *,
     out: Path,
     url: str,
-    languages: str,
+    languages: str | None,
     sets: tuple[str, ...],
     images: str,
     texts: bool,
     refresh: bool,
     connections: int,
     source: Path | None,
+    replace: bool,
 ) -> None:
     """Fetch sets, cards and pictures, or what is new or changed since the last time.
 
-    It can be ended at any moment; the same command goes on where it was.
+    It can be ended at any moment; the same command goes on where it was. The exit code is 1 when
+    the source itself is not complete.
     """
+    if source is not None:
+        _refuse_with_folder(context, images)
+        _import(out, source, _chosen(languages or ""), frozenset(sets), replace=replace)
+        return
     from cardmint_edge import catalogue_fetch  # noqa: PLC0415 - loads the HTTP client
     from cardmint_edge.adapters.tcgdex_http import TcgdexHttp  # noqa: PLC0415 - as above
 
     began = time.monotonic()
-    if source is not None:
-        summary = catalogue_fetch.import_folder(source, out, warn=_warn)
-        click.echo(_fetched(out, summary, time.monotonic() - began))
-        return
-    chosen = tuple(dict.fromkeys(languages.replace(",", " ").split()))
-    for language in chosen:
-        if not re.fullmatch(LANGUAGE, language):
-            raise Stop(f"--language {language}: not a language such as en, fr or zh-tw")
+    chosen = _chosen("en" if languages is None else languages)
     if not chosen:
         raise Stop("--language is empty: name at least one language, such as en")
     api = TcgdexHttp(url, connections=connections)
@@ -112,9 +125,10 @@ def fetch(
             catalogue_fetch.FetchRequest(
                 languages=chosen,
                 sets=frozenset(sets),
-                size=None if images == "none" else cast("catalogue_fetch.Size", images),
+                size=None if images == "none" else cast("Size", images),
                 every_text=texts,
                 refresh=refresh,
+                replace=replace,
                 connections=connections,
             ),
             source=url,
@@ -128,6 +142,50 @@ def fetch(
         f"{_fetched(out, summary, time.monotonic() - began)},"
         f" {api.calls} calls, {api.received} answers received"
     )
+
+
+def _chosen(languages: str) -> tuple[str, ...]:
+    """Return the languages that a text names.
+
+    Raises:
+        Stop: one is no language.
+    """
+    chosen = tuple(dict.fromkeys(languages.replace(",", " ").split()))
+    for language in chosen:
+        if not re.fullmatch(LANGUAGE, language):
+            raise Stop(f"--language {language}: not a language such as en, fr or zh-tw")
+    return chosen
+
+
+def _refuse_with_folder(context: click.Context, images: str) -> None:
+    """Raise Stop for an option that only a network fulfils."""
+    given = [
+        name
+        for name in (*ONLY_BY_NETWORK, *(["images"] if images != "none" else []))
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise Stop(
+            f"--{given[0]} does not go with --from: a folder is read without a network; fetch"
+            " without --from for it"
+        )
+
+
+def _import(
+    out: Path, source: Path, languages: tuple[str, ...], sets: frozenset[str], *, replace: bool
+) -> None:
+    from cardmint_edge.catalogue_import import (  # noqa: PLC0415 - only needed here
+        ImportRequest,
+        import_folder,
+    )
+
+    began = time.monotonic()
+    request = ImportRequest(languages=languages, sets=sets, replace=replace)
+    summary = import_folder(source, out, request, warn=_warn)
+    dated = f", of {summary.made_at:%Y-%m-%d}" if summary.made_at else ""
+    click.echo(f"{_fetched(out, summary, time.monotonic() - began)}{dated}")
+    if summary.incomplete:
+        raise Stop(f"{source}: {summary.incomplete}: what is there was taken; download it again")
 
 
 def _fetched(out: Path, summary: "FetchSummary", seconds: float) -> str:
@@ -186,7 +244,7 @@ def build_pack(
         out,
         _warn,
         prices,
-        languages=languages.replace(",", " ").split(),
+        languages=_chosen(languages),
         replace_worse=replace_worse,
     )
     click.echo(

@@ -1,46 +1,44 @@
 """Fetches a catalogue from TCGdex: what is new or changed, set by set, resumable after any end."""
 
-import difflib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from msgspec.structs import replace
 
-from cardmint_contracts.catalogue import (
-    FORMAT,
-    INDEX_FILE,
-    CatalogueIndex,
-    CatalogueSet,
-    Region,
-    SetEntry,
-)
+from cardmint_contracts.catalogue import FORMAT, CatalogueIndex, Region, SetEntry
 from cardmint_edge.adapters.catalogue_answers import (
     AnswerFiles,
+    Size,
     StoredCard,
     StoredList,
     StoredSet,
 )
 from cardmint_edge.adapters.catalogue_folder import (
-    IMAGES,
-    SetSource,
-    open_catalogue,
-    read_index,
+    index_to_extend,
     read_set,
     write_index,
     write_set,
 )
-from cardmint_edge.adapters.durable_files import make_folder, write_file
+from cardmint_edge.adapters.only_writer import only_writer
 from cardmint_edge.adapters.tcgdex_http import Answer, NoSense, NotThere
+from cardmint_edge.catalogue_pictures import CataloguePictures
+from cardmint_edge.catalogue_update import (
+    FetchSummary,
+    KnownSets,
+    SetKey,
+    one_line_about_disk,
+    unknown_set,
+)
 from cardmint_edge.domain.catalogue.assembly import Warn, catalogue_set_id
 from cardmint_edge.domain.catalogue.tcgdex_api import (
+    ORIGIN,
     ApiCard,
     ApiSet,
     ApiSetBrief,
@@ -49,9 +47,6 @@ from cardmint_edge.domain.catalogue.tcgdex_api import (
     region_of,
 )
 from cardmint_edge.errors import Park, Retry, Stop
-
-Size = Literal["low", "high"]
-PICTURE_KIND = "jpg"
 
 T = TypeVar("T")
 
@@ -66,8 +61,8 @@ class CatalogueApi(Protocol):
         """Return the answer at a path; without a value when nothing has changed since `etag`."""
         ...
 
-    def picture(self, url: str) -> bytes:
-        """Return the picture at an address."""
+    def picture(self, url: str, etag: str = "") -> Answer[bytes]:
+        """Return the picture at an address; without a value when it is that of `etag`."""
         ...
 
 
@@ -93,8 +88,8 @@ class FetchRequest:
 
     Facts are those of the first of `languages` that has a card; of the others only the names are
     asked for, or with `every_text` the names of attacks and abilities, too: one call a card and
-    language. With `refresh` each card is asked about again; without, those that a set's own answer
-    shows as new or changed.
+    language. With `refresh` each card and picture is asked about again; without, those that a set's
+    own answer shows as new or changed. With `replace`, what the source no longer has is taken out.
     """
 
     languages: tuple[str, ...]
@@ -102,18 +97,8 @@ class FetchRequest:
     size: Size | None = None
     every_text: bool = False
     refresh: bool = False
+    replace: bool = False
     connections: int = 8
-
-
-@dataclass(kw_only=True, slots=True)
-class FetchSummary:
-    """What a fetch did."""
-
-    sets: int = 0
-    changed: int = 0
-    printings: int = 0
-    pictures: int = 0
-    skipped: int = 0
 
 
 @dataclass(slots=True)
@@ -160,11 +145,12 @@ class CatalogueFetch:
         """Fetch what is new or changed.
 
         Raises:
-            Stop: the folder cannot be written, or holds no catalogue of this format; a set or a
-                language is none of the server's.
+            Stop: the folder cannot be written, has a later format, or another process writes into
+                it; a set or a language is none of the server's; a set is there from another kind of
+                source.
             Retry: the server is away or busy. What was fetched stays, and the next run goes on.
         """
-        with _disk(self._folder):
+        with one_line_about_disk(self._folder), only_writer(self._folder):
             index = self._index_before()
             with ThreadPoolExecutor(self._request.connections) as pool:
                 try:
@@ -178,7 +164,8 @@ class CatalogueFetch:
 
     def _run(self, pool: ThreadPoolExecutor, index: CatalogueIndex) -> FetchSummary:
         entries = {(entry.region, entry.id): entry for entry in index.sets}
-        by_set = self._ask_sets(pool, index.languages)
+        known = KnownSets(self._folder, dict(entries), self._request.replace)
+        by_set = self._ask_sets(pool, index.languages, known)
         total = sum(len(one.wanted) for languages in by_set.values() for one in languages)
         self._progress.begin("cards", total)
         written = index
@@ -187,7 +174,7 @@ class CatalogueFetch:
                 self._ask_cards(pool, set_id, languages)
                 key = (region, catalogue_set_id(region, set_id))
                 if not self._is_current(entries.get(key), languages):
-                    entry = self._write(region, set_id, languages)
+                    entry = self._write(region, set_id, languages, known)
                     if entry is None:
                         continue
                     self._summary.changed += entries.get(key) != entry
@@ -196,6 +183,8 @@ class CatalogueFetch:
                     write_index(self._folder, written)
         finally:
             self._progress.end()
+        known.warn_of_names(self._say)
+        self._take_out_gone(entries, index.languages)
         written = self._index(entries.values(), index, complete=True)
         write_index(self._folder, written)
         if self._request.size is not None:
@@ -204,10 +193,28 @@ class CatalogueFetch:
         self._summary.printings = sum(entry.printings for entry in written.sets)
         return self._summary
 
+    def _take_out_gone(
+        self, entries: dict[SetKey, SetEntry], known_languages: Sequence[str]
+    ) -> None:
+        """Take out, when replacing, the sets that no list of their region's languages has."""
+        if not self._request.replace or self._request.sets:
+            return
+        asked = {region_of(language) for language in self._request.languages}
+        listed = set[SetKey]()
+        for language in _joined(self._request.languages, known_languages):
+            region, answered = region_of(language), self._answers.read_list(language)
+            if answered is not None:
+                listed |= {(region, catalogue_set_id(region, one.id)) for one in answered.sets}
+        gone = sorted(key for key in entries if key[0] in asked and key not in listed)
+        for key in gone:
+            del entries[key]
+        if gone:
+            self._warn(
+                f"{len(gone)} sets that the source lacks are taken out, such as {gone[0][1]}"
+            )
+
     def _index_before(self) -> CatalogueIndex:
-        if (self._folder / INDEX_FILE).exists():
-            return read_index(self._folder)
-        return CatalogueIndex(
+        return index_to_extend(self._folder, self._say) or CatalogueIndex(
             format=FORMAT,
             source=self._source,
             made_at=self._now(),
@@ -219,10 +226,12 @@ class CatalogueFetch:
     def _index(
         self, entries: Iterable[SetEntry], before: CatalogueIndex, *, complete: bool
     ) -> CatalogueIndex:
+        # What is not asked for is as old as it was.
+        partly = bool(self._request.sets and before.sets)
         return replace(
             before,
             source=self._source,
-            made_at=self._now(),
+            made_at=before.made_at if partly else self._now(),
             languages=_joined(self._request.languages, before.languages),
             complete=complete,
             sets=tuple(sorted(entries, key=lambda entry: (entry.region, entry.id))),
@@ -234,17 +243,22 @@ class CatalogueFetch:
         self._say(line)
 
     def _ask_sets(
-        self, pool: ThreadPoolExecutor, known_languages: Sequence[str]
-    ) -> dict[tuple[Region, str], list[_Language]]:
+        self, pool: ThreadPoolExecutor, known_languages: Sequence[str], known: KnownSets
+    ) -> dict[SetKey, list[_Language]]:
         """Ask for all lists and sets, and return each set's answers, languages in their order."""
         lists = {language: self._list_of_sets(language) for language in self._request.languages}
         self._check_wanted(lists)
         asked = [
-            (language, set_id)
+            (language, one.id)
             for language, listed in lists.items()
-            for set_id in listed
-            if self._is_wanted(region_of(language), set_id)
+            for one in listed
+            if self._is_wanted(region_of(language), one.id)
         ]
+        keys = [
+            (region, catalogue_set_id(region, set_id))
+            for region, set_id in ((region_of(language), set_id) for language, set_id in asked)
+        ]
+        known.refuse_other_origin(keys, dict.fromkeys(keys, ORIGIN))
         self._progress.begin("sets", len(asked))
         found: dict[tuple[Region, str], list[_Language]] = {}
         try:
@@ -261,7 +275,7 @@ class CatalogueFetch:
             self._choose_cards(answered)
         return found
 
-    def _check_wanted(self, lists: Mapping[str, Sequence[str]]) -> None:
+    def _check_wanted(self, lists: Mapping[str, Sequence[ApiSetBrief]]) -> None:
         """Check that every language has sets, and that some list has each wanted set.
 
         Raises:
@@ -270,36 +284,51 @@ class CatalogueFetch:
         for language, listed in lists.items():
             if not listed:
                 raise Stop(f"language {language}: {self._source} lists no sets in it")
-        known = {
-            one: None
+        names = [
+            (language, one, catalogue_set_id(region_of(language), one.id))
             for language, listed in lists.items()
-            for set_id in listed
-            for one in (set_id, catalogue_set_id(region_of(language), set_id))
-        }
-        for wanted in sorted(self._request.sets - known.keys()):
-            alike = difflib.get_close_matches(wanted, known, n=5, cutoff=0.5)
-            hint = f"; there are {', '.join(alike)}" if alike else ""
-            raise Stop(f"set {wanted}: {self._source} lists no such set{hint}")
+            for one in listed
+        ]
+        unknown = self._request.sets - {one.id for _, one, _ in names} - {one[2] for one in names}
+        for wanted in sorted(unknown):
+            called = list[tuple[str, str]]()
+            for language, one, set_id in names:
+                known = (set_id, one.id, one.name, *self._codes(language, one.id))
+                called += [(name, set_id) for name in known]
+            raise unknown_set(wanted, self._source, called)
+
+    def _codes(self, language: str, set_id: str) -> list[str]:
+        """Return the codes that a set prints, where it was fetched before."""
+        known = self._answers.read_set(language, set_id)
+        codes = None if known is None else known.of_set.abbreviation
+        return [] if codes is None else [one for one in (codes.official, codes.normal) if one]
 
     def _is_wanted(self, region: Region, set_id: str) -> bool:
         wanted = self._request.sets
         return not wanted or bool(wanted & {set_id, catalogue_set_id(region, set_id)})
 
-    def _list_of_sets(self, language: str) -> list[str]:
+    def _list_of_sets(self, language: str) -> tuple[ApiSetBrief, ...]:
         before = self._answers.read_list(language)
-        answer = self._api.json(
-            f"{quote(language)}/sets",
-            tuple[ApiSetBrief, ...],
-            before.etag if before else "",
-        )
+        try:
+            answer = self._api.json(
+                f"{quote(language)}/sets",
+                tuple[ApiSetBrief, ...],
+                before.etag if before else "",
+            )
+        except (Park, NoSense) as error:
+            raise Stop(
+                f"no list of sets in {language}: {error}: --url takes the address of TCGdex's API"
+                " up to its version, such as https://api.tcgdex.net/v2, --language languages that"
+                " it has"
+            ) from None
         if answer.value is None and before is not None:
-            return [one.id for one in before.sets]
+            return before.sets
         stored = StoredList(sets=answer.value or (), etag=answer.etag)
         self._answers.write_list(language, stored)
-        listed = [one.id for one in stored.sets]
-        for gone in sorted({one.id for one in before.sets} - set(listed) if before else ()):
+        listed = {one.id for one in stored.sets}
+        for gone in sorted({one.id for one in before.sets} - listed if before else ()):
             self._warn(f"set {gone} ({language}): no longer in the list: kept as it was")
-        return listed
+        return stored.sets
 
     def _ask_set(self, language: str, set_id: str) -> _Language | None:
         before = self._answers.read_set(language, set_id)
@@ -383,7 +412,8 @@ class CatalogueFetch:
         return StoredCard(card=answer.value, etag=answer.etag)
 
     def _is_current(self, entry: SetEntry | None, languages: list[_Language]) -> bool:
-        if entry is None or any(one.changed for one in languages):
+        changed = self._request.replace or any(one.changed for one in languages)
+        if entry is None or changed:
             return False
         try:
             read_set(self._folder, entry)
@@ -391,7 +421,9 @@ class CatalogueFetch:
             return False
         return True
 
-    def _write(self, region: Region, set_id: str, languages: list[_Language]) -> SetEntry | None:
+    def _write(
+        self, region: Region, set_id: str, languages: list[_Language], known: KnownSets
+    ) -> SetEntry | None:
         answers = [
             (
                 one.name,
@@ -403,107 +435,32 @@ class CatalogueFetch:
             for one in languages
         ]
         try:
-            merged: CatalogueSet = merge(answers, self._warn)
+            merged = merge(answers, self._warn)
         except msgspec.ValidationError as error:
             self._warn(f"set {set_id} ({region}): skipped: {error}")
             return None
-        return write_set(self._folder, merged)
+        whole = known.kept_in(merged, self._request.languages, self._warn)
+        return write_set(self._folder, whole)
 
     def _fetch_pictures(self, pool: ThreadPoolExecutor, index: CatalogueIndex, size: Size) -> None:
-        folder = self._folder / IMAGES
-        make_folder(folder)
+        pictures = CataloguePictures(self._folder, self._api, size, refresh=self._request.refresh)
         wanted = [
-            (folder / f"{printing.id}.{PICTURE_KIND}", printing.image)
+            (printing.id, printing.image)
             for entry in index.sets
             if self._is_wanted(entry.region, entry.id)
             for printing in read_set(self._folder, entry).printings
             if printing.image
         ]
-        missing = [(path, url) for path, url in wanted if not path.exists()]
+        missing = [one for one in wanted if pictures.is_wanted(one[0])]
         self._progress.begin("pictures", len(missing))
         try:
-            asked = [
-                pool.submit(self._fetch_picture, path, f"{url}/{size}.{PICTURE_KIND}")
-                for path, url in missing
-            ]
-            for answer in asked:
-                self._summary.pictures += answer.result()
+            for asked in [pool.submit(pictures.fetch, *one, self._warn) for one in missing]:
+                self._summary.pictures += asked.result()
                 self._progress.advance()
         finally:
             self._progress.end()
-
-    def _fetch_picture(self, path: Path, url: str) -> bool:
-        try:
-            content = self._api.picture(url)
-        except (Park, NoSense) as error:
-            self._warn(f"{path.name}: skipped: {error}")
-            return False
-        write_file(path, content)
-        return True
-
-
-def import_folder(
-    source: Path,
-    folder: Path,
-    *,
-    warn: Warn,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> FetchSummary:
-    """Make a catalogue of a downloaded folder: pokemon-tcg-data's, TCGdex's, another catalogue.
-
-    Raises:
-        Stop: the source has none of the layouts, or the folder cannot be written.
-    """
-    summary = FetchSummary()
-
-    def skip(line: str) -> None:
-        summary.skipped += 1
-        warn(line)
-
-    with _disk(folder):
-        before = read_index(folder) if (folder / INDEX_FILE).exists() else None
-        known = {(one.region, one.id): one for one in before.sets} if before else {}
-        entries, languages = dict(known), dict.fromkeys(before.languages if before else ())
-        for one in _read_all(open_catalogue(source).sets, skip):
-            entry = write_set(folder, one)
-            summary.changed += known.get((entry.region, entry.id)) != entry
-            entries[entry.region, entry.id] = entry
-            languages |= dict.fromkeys(
-                language for printing in one.printings for language in printing.names
-            )
-        index = CatalogueIndex(
-            format=FORMAT,
-            source=str(source),
-            made_at=now(),
-            languages=tuple(languages),
-            complete=True,
-            sets=tuple(sorted(entries.values(), key=lambda entry: (entry.region, entry.id))),
-        )
-        write_index(folder, index)
-    summary.sets = len(index.sets)
-    summary.printings = sum(entry.printings for entry in index.sets)
-    return summary
-
-
-def _read_all(sources: Iterable[SetSource], warn: Warn) -> Iterator[CatalogueSet]:
-    for source in sources:
-        one = source.read(warn)
-        if one is not None:
-            yield one
+            pictures.close()
 
 
 def _joined(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*first, *second]))
-
-
-@contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    """Turn an error of the disk into one line."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or folder
-        raise Stop(
-            f"{where}: {error.strerror}: the catalogue cannot be written;"
-            " what is in it stays, and the next run goes on"
-        ) from None

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from uuid import UUID
 
 from msgspec.structs import replace
 
-from cardmint_contracts.cards import Card, Edition, Finish, Language
+from cardmint_contracts.cards import Edition, Finish
 from cardmint_contracts.catalogue import editions_of, finishes_of
 from cardmint_contracts.control import NewestSets
 from cardmint_contracts.events import CardScanned
@@ -32,6 +33,8 @@ from cardmint_edge.page.views import (
     MachineSummary,
     PriceSummary,
     StationView,
+    likeliest,
+    named_cards,
 )
 from cardmint_edge.review_tasks import ReviewTasks, ScanAnswer
 from cardmint_edge.rollout import ActiveRecognition
@@ -101,6 +104,10 @@ class StationViewReader:
         self._newest_sets = newest_sets
         self._figures = FiguresReader(outbox, active.price)
         self._drain = DrainEstimator()
+        # The page asks many times a second for the same cards.
+        self._names = lru_cache(maxsize=4 * RECENT_SCANS)(
+            lambda _version, card_id, language: active.named(card_id, language)
+        )
         self._skipped: set[UUID] = set()
 
     def skip(self, task: UUID) -> None:
@@ -111,7 +118,7 @@ class StationViewReader:
         """Return what the page shows now, with a notice for the operator; empty for none."""
         status = self._status.outbox()
         scans = self._outbox.recent_scans(RECENT_SCANS + 1)
-        answers = self._tasks.answers
+        answers, version = self._tasks.answers, self._active.version
         tasks = first_questions(self._task_table, scans, self._skipped)
         originals = {
             task.scan: self._outbox.possible_original(task.scan)
@@ -120,8 +127,10 @@ class StationViewReader:
         }
         records = (self._outbox.scan(task.scan) for task in tasks)
         asked = {record.scan.scan: record for record in records if record is not None}
-        last = _likeliest(scans[0].scan) if scans else None
-        named = last and self._active.named(last.id, _language(scans[0].scan, answers))
+        named = named_cards(
+            scans, answers, lambda card_id, language: self._names(version, card_id, language)
+        )
+        last = named.get(scans[0].scan.scan) if scans else None
         return StationView(
             status=status,
             machine=MachineSummary(
@@ -167,7 +176,7 @@ class StationViewReader:
             copies=self._task_table.count_open_with(Reason.POSSIBLE_DUPLICATE),
             files=self._files(),
             notice=notice,
-            printed_name=named.name if named else "",
+            named=named,
             exists_as=finishes_of(self._active.variants(last.id)) if last else (),
         )
 
@@ -208,7 +217,7 @@ class StationViewReader:
 
     def _price(self, scan: CardScanned, answers: Mapping[UUID, ScanAnswer]) -> PriceSummary | None:
         answer = answers.get(scan.scan)
-        card = answer.card if answer is not None and answer.known else _likeliest(scan)
+        card = answer.card if answer is not None and answer.known else likeliest(scan)
         said = (answer.finish, answer.edition) if answer is not None else (None, None)
         counted = replace(
             scan.defaults,
@@ -221,17 +230,3 @@ class StationViewReader:
         return PriceSummary(
             money=price.price, source=price.source, days=(self._clock().time - price.as_of).days
         )
-
-
-def _language(scan: CardScanned, answers: Mapping[UUID, ScanAnswer]) -> Language | None:
-    """Return the language in which a card is named."""
-    answer = answers.get(scan.scan)
-    return (
-        (answer.language if answer is not None else None)
-        or scan.counted_language
-        or scan.defaults.language
-    )
-
-
-def _likeliest(scan: CardScanned) -> Card | None:
-    return scan.card or (scan.candidates[0].card if scan.candidates else None)

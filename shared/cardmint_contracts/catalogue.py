@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta
 
 from cardmint_contracts.cards import Card, CardId, Edition, Finish, Language
-from cardmint_contracts.errors import Invalid
+from cardmint_contracts.errors import Invalid, LaterFormat
 from cardmint_contracts.wire import Count, Downward, Instant, Line, Sha256, decode
 
 MAX_SET_BYTES = 64 << 20
@@ -98,7 +98,8 @@ class CatalogueSet(Downward, frozen=True):
 
     `code` is the code printed beside the number (PAF, SV4a), `codes` those of languages that print
     their own. `official` is the count printed after the number, 0 where none is. `released` is the
-    first day it was sold (YYYY-MM-DD), empty where unknown.
+    first day it was sold (YYYY-MM-DD), empty where unknown. `origin` is the kind of source that it
+    was read from, such as `tcgdex`.
     """
 
     id: SetId
@@ -111,16 +112,18 @@ class CatalogueSet(Downward, frozen=True):
     released: Line = ""
     series: Line = ""
     ids: SourceIds = SourceIds()
+    origin: Line = ""
 
 
 class SetEntry(Downward, frozen=True):
-    """A set's file in the folder: `sets/{region}/{id}.json`."""
+    """A set's file in the folder: `sets/{region}/{id}.json`. `origin` is as in the set."""
 
     id: SetId
     region: Region
     printings: Count
     sha256: Sha256
     released: Line = ""
+    origin: Line = ""
 
     @property
     def file(self) -> str:
@@ -146,11 +149,12 @@ def decode_index(content: bytes) -> CatalogueIndex:
     """Read a folder's index.
 
     Raises:
-        Oversized, Malformed, Invalid: as `wire.decode`; Invalid for a later format, too.
+        Oversized, Malformed, Invalid: as `wire.decode`.
+        LaterFormat: an upgrade is needed to read it.
     """
     index = decode(content, CatalogueIndex, max_bytes=MAX_INDEX_BYTES)
     if index.format > FORMAT:
-        raise Invalid(f"format {index.format}, this program reads {FORMAT}: upgrade it")
+        raise LaterFormat(f"format {index.format}, this program reads {FORMAT}: upgrade it")
     return index
 
 

@@ -4,7 +4,8 @@
     ├── Oversized           larger than the contract allows, before or after decompression
     ├── Malformed           not JSON, not text, another content type, or damaged compression
     ├── Invalid             JSON of the wrong shape: a field missing, mistyped or out of range
-    │   └── UnknownField    a field that this version does not know
+    │   ├── UnknownField    a field that this version does not know
+    │   └── LaterFormat     a folder that only a later version reads
     ├── UnknownType         an event of a type that this version does not know
     └── BadTopic            a topic outside the scheme, or a name that may not stand in one
 
@@ -42,6 +43,12 @@ class UnknownField(Invalid):
     """Carries a field that this version does not know: the writer is newer than the reader."""
 
     reason = "unknown-field"
+
+
+class LaterFormat(Invalid):
+    """Written in a format that only a later version reads."""
+
+    reason = "later-format"
 
 
 class UnknownType(ContractError):

@@ -149,6 +149,21 @@ class ReplayRefusal(Downward, frozen=True):
     newest: Count = 0
 
 
+class WebhookMessage(Downward, frozen=True):
+    """One event of the feed as the body of a webhook, after the Standard Webhooks specification.
+
+    `type` and `data` are those of the feed's event, `timestamp` its time, `sequence` its number
+    within `stream`. The header `webhook-id` is the event's `id`, `{stream}/{number}`. A test has
+    the type `cardmint.webhook.test.v1`, no data, and the number 0.
+    """
+
+    type: Annotated[str, Meta(max_length=80)]
+    timestamp: Instant
+    data: Raw
+    stream: UUID
+    sequence: Digits
+
+
 FeedData: TypeAlias = FeedItem | FeedPrice | FeedReview | FeedStation
 
 

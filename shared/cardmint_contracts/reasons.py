@@ -77,7 +77,7 @@ class Reason(StrEnum):
     EDITION_NEEDED = "edition-needed", "The printing's editions differ in price, and none is set."
     NOT_IN_CATALOGUE = (
         "not-in-catalogue",
-        "No printing fits the number or name on it: its set may be newer than the catalogue.",
+        "No printing fits what was read on it: it may be misread, or newer than the catalogue.",
     )
     OTHER_FINISH = "other-finish", "The printing does not exist in the finish that is set."
     OTHER_EDITION = "other-edition", "The printing does not exist in the edition that is set."

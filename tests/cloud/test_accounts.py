@@ -26,7 +26,7 @@ from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.web.routes import build_dashboard
-from tests.cloud.kit.accounts import PASSWORD, accounts_of, enrol
+from tests.cloud.kit.accounts import PASSWORD, accounts_of, enrol, webhooks_of
 from tests.cloud.kit.cards import NOW, accepted, doubtful, send
 from tests.cloud.kit.web import HTMX_REQUEST, plain, serve
 
@@ -108,6 +108,7 @@ async def guarded_site(
         broker_users=broker_users,
         broker_port=broker_port,
         provider=provider,
+        webhooks=webhooks_of(accounts),
         clock=clock,
     )
     async with serve(app) as client:

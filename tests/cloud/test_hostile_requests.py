@@ -40,6 +40,7 @@ QUERIES: dict[str, dict[str, tuple[str, ...]]] = {
     "/items": {"q": (*TEXTS, *HOSTILE, *FOUND), "page": NUMBERS},
     "/items/totals": {"q": (*TEXTS, *FOUND)},
     "/items/facets": {"q": (*TEXTS, *FOUND)},
+    "/items/labels": {"q": (*TEXTS, *FOUND), "of": TEXTS},
     "/items/download/{form:str}": {"q": (*TEXTS, *FOUND)},
     "/reviews": dict.fromkeys(("reason", "station", "lot", "page"), (*TEXTS, *NUMBERS)),
     "/reviews/cards": dict.fromkeys(("task", "version", "q"), HOSTILE),
@@ -134,6 +135,7 @@ async def test_no_parameter_of_any_route_is_a_fault(pool: Pool, app: Litestar) -
         "view": "x",
         "account": task,
         "change": task,
+        "webhook": task,
         "form": "json",
     }
     wrong: list[str] = []

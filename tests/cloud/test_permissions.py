@@ -40,6 +40,7 @@ LEAST: dict[tuple[str, str], Role] = {
     ("POST", "/jobs/1/retry"): Role.ADMIN,
     ("POST", "/providers/tcgdex/ask"): Role.ADMIN,
     ("POST", "/items/add"): Role.OPERATOR,
+    ("POST", "/items/import"): Role.OPERATOR,
     ("POST", "/items/views"): Role.OPERATOR,
     ("POST", "/items/views/remove"): Role.OPERATOR,
     ("POST", "/api/v1/shop/cards"): Role.OPERATOR,
@@ -49,6 +50,9 @@ LEAST: dict[tuple[str, str], Role] = {
     ("POST", f"/api/v1/shop/reviews/{TASK}/answer"): Role.OPERATOR,
     ("GET", "/people"): Role.ADMIN,
     ("POST", "/people/invite"): Role.ADMIN,
+    ("GET", "/people/webhooks"): Role.ADMIN,
+    ("POST", "/people/webhooks"): Role.ADMIN,
+    ("POST", f"/people/webhooks/{TASK}/test"): Role.ADMIN,
 }
 """The least role, written down a second time."""
 

@@ -33,9 +33,10 @@ from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.errors import NotFound
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.opening import open_for_printing
+from cardmint_cloud.web.import_pages import ImportForm
 from cardmint_cloud.web.item_forms import AddForm, ChangeForm
 from cardmint_cloud.web.routes import build_dashboard
-from tests.cloud.kit.accounts import MASTERS, PASSWORD, accounts_of, join
+from tests.cloud.kit.accounts import MASTERS, PASSWORD, accounts_of, join, webhooks_of
 from tests.cloud.kit.cards import NOW, accepted, send
 from tests.cloud.kit.cli import run_command
 from tests.cloud.kit.prices import QuoteSourceStub, quote
@@ -62,13 +63,15 @@ WORDS = {
 }
 """Parameters of paths that name no tenant's thing, and what is put there."""
 
+BOUNDARY = "between-parts"
 SPANNING = {"due", "ask", "rescue", "age", "tidy"}
 """Tasks of the clock, which look after all tenants and take no identifiers."""
 
 CHANGING = re.compile(
     r"/(?:join|recover|view)/[\w-]+|\d\d:\d\d:\d\d|[0-9a-f]{64}|(?:^cardmint_http_request.*\n)+"
     r'|<ul class="(?:codes|log answered)">[\s\S]*?</ul>|<svg[\s\S]*?</svg>|data-options="[^"]*"'
-    r'|--code [\w-]+|cm_[\w-]+|<code class="secret">\w+|name="(?:link|reference)" value="[^"]{5,}"',
+    r'|/people/webhooks/[\w-]{30,}|--code [\w-]+|cm_[\w-]+|<code class="secret">[^<]+'
+    r'|name="(?:link|reference)" value="[^"]{5,}"',
     re.MULTILINE,
 )
 """What differs from one answer to the next: new links and secrets, times, measured durations, and
@@ -119,7 +122,12 @@ class Walk:
             self.accounts.forget_tries(asker.account)  # No pauses: they are not what is compared.
         headers = {**asker.headers}
         if asked.method == "POST":
-            headers["content-type"] = "application/x-www-form-urlencoded"
+            multipart = asked.content.startswith(f"--{BOUNDARY}")
+            headers["content-type"] = (
+                f"multipart/form-data; boundary={BOUNDARY}"
+                if multipart
+                else "application/x-www-form-urlencoded"
+            )
         if asked.method == "PATCH":
             headers["upload-offset"] = "0"
         return await self.client.request(
@@ -197,10 +205,15 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "disabled": "true",
         "stations": "left",  # Names, which need not exist; the log tells what was typed.
         "lots": "june",
+        "url": "https://192.0.2.7/new",
+        "kinds": "prices",
+        "event": "1",
     }
     if annotation is AddForm:
         added = {"card": ids.card_id, "reference": ids.lot, "quantity": "2", "bin": "theirs"}
         return [urlencode(added)]
+    if annotation is ImportForm:
+        return [_file(f"item,version,note\n{ids.item},{ids.version},not theirs to write\n")]
     if annotation is not ChangeForm:
         fields = {field.name: values[field.name] for field in dataclasses.fields(annotation)}
         return [urlencode(fields)]
@@ -213,6 +226,15 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         {"chosen": named, "card": ids.card_id},
     )
     return [urlencode({**note, **one}) for one in which]
+
+
+def _file(content: str) -> str:
+    """Return a form with a file, which is imported."""
+    part = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="'
+    return (
+        f'{part}act"\r\n\r\nimport\r\n'
+        f'{part}file"; filename="cards.csv"\r\n\r\n{content}\r\n--{BOUNDARY}--\r\n'
+    )
 
 
 def _query(ids: TenantIds) -> str:
@@ -289,6 +311,7 @@ async def walk(
         tenant=OWN,
         artifacts=tmp_path / "artifacts",
         accounts=accounts,
+        webhooks=webhooks_of(accounts),
         clock=lambda: NOW,
     )
     async with serve(app) as client:
@@ -369,6 +392,9 @@ async def _as_before(owner: Pool, sessions: list[Any]) -> None:
     """Bring back the sessions that a request has ended, and remove what else it made."""
     await owner.execute(
         "DELETE FROM saved_views WHERE tenant = $1 AND name NOT LIKE 'kept by %'", OWN
+    )
+    await owner.execute(
+        "DELETE FROM webhooks WHERE tenant = $1 AND url = 'https://192.0.2.7/new'", OWN
     )
     await owner.execute(
         "DELETE FROM view_links WHERE tenant = $1 AND name <> $2", OWN, f"view of {OWN}"

@@ -17,7 +17,7 @@ from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.web import sign_in
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_cloud.web.sign_in import KnownPrograms
-from cardmint_cloud.web.unchanged import LONGEST, UnchangedAnswers
+from cardmint_cloud.web.unchanged import LONGEST, MAX_KEPT_BYTES, MOST_KEPT, UnchangedAnswers
 from tests.cloud.kit.accounts import accounts_of
 from tests.cloud.kit.cards import NOW, accepted, send
 from tests.cloud.kit.web import serve
@@ -27,16 +27,18 @@ PATH = "/api/v1/shop/items"
 
 
 class Asked:
-    """`UnchangedAnswers` before an app that answers 200, or what it is told to."""
+    """`UnchangedAnswers` before an app that answers 200, or what it is told to, in two parts."""
 
     def __init__(self) -> None:
         self.mark: str | None = "run-1"
-        self.now, self.status = NOW, 200
+        self.now, self.status, self.made, self.body = NOW, 200, 0, b"{}"
         self._app = UnchangedAnswers(self._answer, lambda _tenant: self.mark, lambda: self.now)
 
     async def _answer(self, _scope: Any, _receive: Any, send: Callable[..., Any]) -> None:
+        self.made += 1
         await send({"type": "http.response.start", "status": self.status, "headers": []})
-        await send({"type": "http.response.body", "body": b"{}", "more_body": False})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def ask(
         self, tag: str = "", *, path: str = PATH, query: bytes = b"", method: str = "GET"
@@ -59,13 +61,51 @@ class Asked:
 async def test_the_same_answer_is_not_made_twice() -> None:
     asked = Asked()
     status, tag = await asked.ask()
-    assert (status, tag.startswith('W/"run-1.')) == (200, True)
+    assert (status, tag.startswith('W/"run-1-')) == (200, True)
     assert (await asked.ask(tag))[0] == 304
     asked.now += timedelta(seconds=1)
     status, again = await asked.ask(tag)
     assert (status, again != tag) == (304, True)
     asked.mark = "run-2"
     assert (await asked.ask(tag))[0] == 200
+
+
+async def test_who_sends_no_tag_gets_what_was_made_before() -> None:
+    asked = Asked()
+    first = await asked.ask()
+    assert (await asked.ask(), asked.made) == (first, 1)
+    asked.now += LONGEST
+    assert (await asked.ask(), asked.made) == (first, 1)
+    asked.now += timedelta(seconds=1)
+    await asked.ask()
+    assert asked.made == 2, "too old"
+    asked.mark = "run-2"
+    await asked.ask()
+    assert asked.made == 3, "something was heard"
+    with limited_to(Reach(lots=frozenset({"june"}))):
+        await asked.ask()
+    assert asked.made == 4, "somebody else's"
+    await asked.ask(method="POST", path="/items/change")
+    await asked.ask()
+    assert asked.made == 6, "somebody changed something here"
+
+
+async def test_few_and_short_answers_are_kept() -> None:
+    asked = Asked()
+    for number in range(MOST_KEPT + 1):
+        await asked.ask(query=b"limit=%d" % number)
+    await asked.ask(query=b"limit=%d" % MOST_KEPT)
+    assert asked.made == MOST_KEPT + 1
+    await asked.ask(query=b"limit=0")
+    assert asked.made == MOST_KEPT + 2
+    asked.body = bytes(MAX_KEPT_BYTES + 1)
+    for _ in range(2):
+        await asked.ask(query=b"limit=long")
+    assert asked.made == MOST_KEPT + 4
+    asked.status = 404
+    for _ in range(2):
+        await asked.ask(query=b"limit=none")
+    assert asked.made == MOST_KEPT + 6
 
 
 async def test_what_a_tag_is_not_good_for() -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -14,13 +15,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.edge.kit.catalogue import StandIn, write_database, write_pictures
+from tests.edge.kit.catalogue import (
+    StandIn,
+    content,
+    fetch,
+    sets_of,
+    write_database,
+    write_pictures,
+)
 
-from cardmint_contracts.catalogue import CatalogueSet, Printing
-from cardmint_edge.adapters.catalogue_folder import open_catalogue, read_index
+from cardmint_contracts.catalogue import Printing
+from cardmint_edge.adapters.catalogue_folder import read_index
 from cardmint_edge.adapters.tcgdex_http import (
     NoSense,
     NotThere,
@@ -29,12 +39,7 @@ from cardmint_edge.adapters.tcgdex_http import (
     retry_after,
 )
 from cardmint_edge.catalogue_commands import catalogue
-from cardmint_edge.catalogue_fetch import (
-    CatalogueFetch,
-    FetchRequest,
-    FetchSummary,
-    import_folder,
-)
+from cardmint_edge.catalogue_import import import_folder
 from cardmint_edge.errors import Park, Retry, Stop
 from cardmint_edge.progress import LineProgress, TerminalProgress, progress_for_stderr
 from cardmint_lab.system import installed_script
@@ -60,48 +65,6 @@ def stand_in(server: StandIn) -> Iterator[StandIn]:
     server.control("fault", "none", 0)
     for set_id in ("lan1", "mot2"):
         server.control("hide", set_id, 0)
-
-
-def fetch(
-    stand_in: StandIn,
-    out: Path,
-    *,
-    said: list[str] | None = None,
-    sleeps: list[float] | None = None,
-    **changes: Any,
-) -> tuple[FetchSummary, TcgdexHttp]:
-    def nap(seconds: float) -> None:
-        if sleeps is not None:
-            sleeps.append(seconds)
-
-    lines: list[str] = []
-    api = TcgdexHttp(stand_in.url, connections=4, sleep=nap)
-    with closing(api):
-        summary = CatalogueFetch(
-            api,
-            out,
-            FetchRequest(**{"languages": ("en",), "connections": 4, **changes}),
-            source=stand_in.url,
-            progress=LineProgress(lines.append),
-            warn=pytest.fail if said is None else said.append,
-        ).run()
-    return summary, api
-
-
-def sets_of(folder: Path) -> dict[str, CatalogueSet]:
-    read = [source.read(pytest.fail) for source in open_catalogue(folder).sets]
-    return {one.id: one for one in read if one is not None}
-
-
-def content(folder: Path) -> dict[str, object]:
-    """What a catalogue says, without the moment when it was asked."""
-    files: dict[str, object] = {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted((folder / "sets").rglob("*.json"))
-    }
-    index = json.loads((folder / "catalogue.json").read_bytes())
-    files["index"] = {key: value for key, value in index.items() if key != "made_at"}
-    return files
 
 
 def test_everything_comes_and_a_second_run_receives_nothing(
@@ -161,7 +124,9 @@ def test_one_set_may_be_fetched_and_a_set_that_grows_costs_its_new_cards(
     ("changes", "said"),
     [
         ({"sets": frozenset({"lan2"})}, "set lan2: .* lists no such set; there are lan1"),
-        ({"sets": frozenset({"lan1", "xyzzy"})}, "set xyzzy: .* lists no such set$"),
+        ({"sets": frozenset({"lan1", "xyzzy"})}, r"set xyzzy: .* lists no such set \(a set's"),
+        ({"sets": frozenset({"LAN1"})}, r"set LAN1: .*; --set takes lan1 \(a set's identifier"),
+        ({"sets": frozenset({"lanterns"})}, "; --set takes lan1"),
         ({"languages": ("xx",)}, "language xx: .* lists no sets in it"),
     ],
 )
@@ -322,9 +287,14 @@ def test_a_downloaded_folder_becomes_a_catalogue_without_a_network(
     (english / "cards/en/older.json").write_text("{")
     said: list[str] = []
     both = import_folder(english, tmp_path / "out", warn=said.append)
-    assert (both.sets, both.skipped, len(said)) == (4, 2, 2)
+    assert (both.sets, both.skipped, len(said)) == (4, 2, 3)
+    assert said[2].endswith("nothing says how old it is: it is taken to be of today")
+    assert both.incomplete == "1 sets cannot be read, such as older"
+    assert not read_index(tmp_path / "out").complete
     copied = import_folder(tmp_path / "out", tmp_path / "copy", warn=pytest.fail)
     assert (copied.sets, copied.printings) == (4, 66)
+    copy = {one.id: one.origin for one in read_index(tmp_path / "copy").sets}
+    assert (copy["old1"], copy["lan1"]) == ("pokemon-tcg-data", "tcgdex-database")
 
 
 def test_the_command_says_what_it_did(stand_in: StandIn, data: Path, tmp_path: Path) -> None:
@@ -336,14 +306,22 @@ def test_the_command_says_what_it_did(stand_in: StandIn, data: Path, tmp_path: P
     assert "2 sets, 2 new or changed, 60 cards, 0 new pictures, 0 skipped" in told.stdout
     assert "cards: 60 of 60" in told.stderr
     told = CliRunner().invoke(catalogue, ["fetch", "--out", out, "--from", str(data)])
+    assert "2 of these sets, such as lan1, are there from another" in str(told.exception)
+    told = CliRunner().invoke(catalogue, ["fetch", "--out", out, "--from", str(data), "--replace"])
     assert "3 sets, 3 new or changed" in told.stdout
+    assert told.stdout.endswith(", of 2025-03-28\n")
     for arguments, says in (
         (["--language", "english please"], "not a language"),
         (["--language", ","], "--language is empty"),
         (["--url", "ftp://x"], "does not begin with"),
+        (["--url", stand_in.url.removesuffix("/v2")], "404.*--url takes .* up to its version"),
+        (["--from", "/none"], "--from /none: No such file or directory: it takes a folder"),
+        (["--from", str(data), "--texts"], "--texts does not go with --from"),
+        (["--from", str(data), "--images", "high"], "--images does not go with --from"),
+        (["--from", str(data), "--language", "klingon!"], "not a language"),
     ):
         told = CliRunner().invoke(catalogue, ["fetch", "--out", out, *arguments])
-        assert says in str(told.exception)
+        assert re.search(says, str(told.exception)), told.exception
 
 
 def http(answer: Callable[[httpx.Request], httpx.Response]) -> TcgdexHttp:
@@ -373,7 +351,7 @@ def test_answers_are_told_apart_by_what_to_do_about_them() -> None:
     with closing(http(status(200, content=b"[" * 100_000))) as api, pytest.raises(NoSense):
         api.json("en/sets", list[Any])
     with closing(http(status(200, content=b"<html>"))) as api:
-        with pytest.raises(NoSense, match="no picture"):
+        with pytest.raises(NoSense, match="no whole picture"):
             api.picture("http://mirror/a.jpg")
         with pytest.raises(Retry):
             api.picture("http://[bad/a.jpg")
@@ -404,11 +382,15 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after("soon", now) == 0
 
 
-def test_pictures_are_known_by_their_first_bytes() -> None:
-    assert is_picture(b"\xff\xd8\xff\xe0")
-    assert is_picture(b"\x89PNG\r\n\x1a\n")
-    assert is_picture(b"RIFF\x00\x00\x00\x00WEBPVP8")
-    assert not is_picture(b"<!doctype html>")
+@pytest.mark.parametrize("kind", [".jpg", ".png", ".webp"])
+def test_a_picture_is_whole_or_none(kind: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (90, 70, 3), dtype=np.uint8)
+    content = cv2.imencode(kind, noise)[1].tobytes()
+    assert is_picture(content)
+    assert is_picture(content + b"\0" * 9), "some programs write a little more"
+    assert not is_picture(content[: len(content) // 2])
+    assert not is_picture(content[:-2])
+    assert not is_picture(b"<!doctype html>" + content[15:])
 
 
 def test_progress_on_a_terminal_is_a_bar(capsys: pytest.CaptureFixture[str]) -> None:

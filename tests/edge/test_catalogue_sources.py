@@ -173,6 +173,30 @@ def test_a_card_without_a_number_a_second_with_one_number_and_odd_shapes_are_one
     assert any("an entry that is no card" in line for line in said)
 
 
+def test_texts_are_in_one_line_without_what_is_invisible_and_a_card_has_a_name() -> None:
+    kept, said = database_set(
+        {**PALDEAN, "name": {"en": "Paldean\u202e Fates"}, "serie": "s\u200bv"},
+        {**PINECO, "name": {"en": "\u202ePine\tco\u2028 \u200b", "fr": "\u200e"},
+         "illustrator": "Kouki\ufeff  Saitou\x07", "rarity": "Com\u00admon",
+         "attacks": [{"name": {"en": "Roll\u2066out"}}], "abilities": None,
+         "variants": [{"type": "normal", "stamp": ["st\u061caff"], "foil": " cosmos "}]},
+        {"localId": "2", "name": {}},
+        {"localId": "3", "name": {"en": "\u202e \u200b"}},
+        {"localId": "4", "name": {"th": "ก\u200dข"}},
+    )  # fmt: skip
+    pineco, thai = kept.printings
+    assert (kept.names, kept.series) == ({"en": "Paldean Fates"}, "sv")
+    assert pineco.names == {"en": "Pine co"}
+    assert (pineco.artist, pineco.rarity) == ("Kouki Saitou", "Common")
+    assert pineco.attacks == ({"en": "Rollout"},)
+    assert (pineco.variants[0].stamps, pineco.variants[0].foil) == (("staff",), "cosmos")
+    assert thai.names == {"th": "ก\u200dข"}, "scripts need joiners"
+    assert said == [
+        f"set sv04.5 (international): skipped card 'sv4pt5-{number}': it has no name"
+        for number in (2, 3)
+    ]
+
+
 def test_a_card_that_is_not_text_is_one_line() -> None:
     said: list[str] = []
     of_set = msgspec.convert(PALDEAN, tcgdex_database.DatabaseSet)
@@ -291,7 +315,7 @@ def test_a_folder_gives_back_its_sets_and_says_what_is_damaged(tmp_path: Path) -
     index = index_of(tmp_path, paldean, other)
     assert read_index(tmp_path) == index
     opened = open_catalogue(tmp_path)
-    assert opened.complete
+    assert (opened.incomplete, opened.languages) == ("", ("en",))
     assert opened.made_at == index.made_at
     said: list[str] = []
     assert [source.read(said.append) for source in opened.sets] == [paldean, other]
@@ -316,7 +340,7 @@ def test_an_index_that_cannot_be_read_stops_in_one_line(tmp_path: Path) -> None:
             open_catalogue(tmp_path)
     file.unlink()
     file.mkdir()
-    with pytest.raises(Stop, match="--cards takes"):
+    with pytest.raises(Stop, match=r"--cards .*: it takes a folder"):
         open_catalogue(tmp_path)
 
 
@@ -365,7 +389,7 @@ def test_a_set_that_the_contract_refuses_is_left_out(tmp_path: Path) -> None:
 def test_a_folder_of_pokemon_tcg_data_is_read_and_others_are_refused(tmp_path: Path) -> None:
     cards = tmp_path / "cards" / "en"
     cards.mkdir(parents=True)
-    with pytest.raises(Stop, match="--cards takes"):
+    with pytest.raises(Stop, match=r"--cards .*: it takes a folder"):
         open_catalogue(tmp_path)
     (tmp_path / "sets").mkdir()
     (tmp_path / "sets" / "en.json").write_text(json.dumps([{"id": "base1", "name": "Base"}]))
@@ -381,7 +405,7 @@ def test_a_folder_of_pokemon_tcg_data_is_read_and_others_are_refused(tmp_path: P
     (tmp_path / "sets" / "en.json").write_text("[]")
     (cards / "base1.json").unlink()
     (cards / "base1.json").mkdir()
-    with pytest.raises(Stop, match="--cards takes"):
+    with pytest.raises(Stop, match=r"--cards .*: it takes a folder"):
         open_catalogue(tmp_path)
 
 

@@ -35,6 +35,7 @@ from cardmint_edge.adapters.cameras.folder_places import MARKER, Stamp
 from cardmint_edge.adapters.decode import Unreadable, decode_image
 from cardmint_edge.adapters.open_files import has_writer
 from cardmint_edge.capture import NO_FILES, Camera
+from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Retry
 
 
@@ -68,6 +69,16 @@ def watched(folder: Path, time: ManualClock) -> FolderCamera:
 def on_a_share(folder: Path, time: ManualClock) -> FolderCamera:
     """A camera that does not learn which files are open."""
     return FolderCamera(folder, clock=time.clock, sleep=time.sleep, has_writer=lambda _: False)
+
+
+def while_open(folder: Path, time: ManualClock, held: io.FileIO) -> FolderCamera:
+    """A camera that learns that another program has its files open while it has one open."""
+    return FolderCamera(
+        folder,
+        clock=time.clock,
+        sleep=time.sleep,
+        has_writer=lambda path: path.name != MARKER and not held.closed,
+    )
 
 
 def counted(camera: Camera, seconds: float, step: float = 0.25) -> list[str]:
@@ -366,6 +377,19 @@ def test_the_folders_of_an_older_version_are_the_stations(
     again = watched(folder, time)
     (folder / "4.jpg").write_bytes(pictures[4])
     assert counted(again, 2) == ["4.jpg"]
+
+
+def test_folders_that_are_taken_for_an_older_versions_are_named_and_given_back(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    for number, place in enumerate(("done", "counting")):
+        (folder / place).mkdir()
+        (folder / place / f"{number}.jpg").write_bytes(pictures[number])
+    assert counted(camera, 2) == ["1.jpg"]
+    assert [(file.name, file.reason) for file in camera.waiting()] == [("done", "adopted")]
+    (folder / "done" / MARKER).unlink()
+    assert counted(camera, 2) == ["done/0.jpg", "done/1.jpg"]
+    assert camera.waiting() == ()
 
 
 def test_a_name_that_comes_again_replaces_nothing(
@@ -1121,6 +1145,43 @@ def test_a_name_that_keeps_changing_is_named_and_its_last_picture_counts(
     assert camera.waiting() == ()
 
 
+def test_slow_files_do_not_delay_one_that_is_overwritten(
+    folder: Path, time: ManualClock, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = list[str]()
+
+    def decode(content: bytes, path: Path) -> Frame:
+        time.sleep(0.1)
+        decoded.append(path.name)
+        return decode_image(content)
+
+    def read(path: Path) -> tuple[bytes, Stamp]:
+        time.sleep(0.01)
+        return read_file(path)
+
+    monkeypatch.setattr(folder_intake, "decode", decode)
+    camera = FolderCamera(folder, clock=time.clock, sleep=time.sleep, read=read)
+
+    def grow(path: Path, number: int) -> None:
+        if path.exists():  # it is moved once it is whole
+            with path.open("ab") as file:
+                file.write(pictures[7][number * 900 : (number + 1) * 900])
+
+    for number in range(32):
+        path = folder / f"a{number}.jpg"
+        path.write_bytes(pictures[7][:900])
+        for piece in range(1, 12):
+            time.at(piece + number / 40, partial(grow, path, piece))
+    written = []
+    for number in range(10):
+        written.append(pictures[0] + b"%d" % number)
+        time.at(3 + 0.8 * number, partial((folder / "scan.jpg").write_bytes, written[-1]))
+    assert counted(camera, 14) == ["scan.jpg"] * len(written)
+    contents = [(folder / "done" / name).read_bytes() for name in below(folder, "done")]
+    assert sorted(contents) == sorted(written)
+    assert decoded == []
+
+
 # --- Files that a program keeps open ---
 
 
@@ -1133,7 +1194,10 @@ def test_each_picture_that_a_program_writes_into_its_open_file_counts(
         (folder / f"a{number}.jpg").write_bytes(pictures[number])
     held = (folder / "scan.jpg").open("wb", buffering=0)
     camera = FolderCamera(
-        folder, clock=time.clock, sleep=time.sleep, has_writer=lambda _: not held.closed
+        folder,
+        clock=time.clock,
+        sleep=time.sleep,
+        has_writer=lambda path: path.name != MARKER and not held.closed,
     )
 
     def write(content: bytes) -> None:
@@ -1184,19 +1248,27 @@ def test_a_picture_that_is_overwritten_in_the_queue_of_a_share_is_named(
 def test_a_copy_is_no_second_card_after_a_restart(
     folder: Path, time: ManualClock, pictures: list[bytes]
 ) -> None:
-    def station(has_writer: Callable[[Path], bool]) -> FolderCamera:
-        return FolderCamera(folder, clock=time.clock, sleep=time.sleep, has_writer=has_writer)
+    held = True
+
+    def station() -> FolderCamera:
+        return FolderCamera(
+            folder,
+            clock=time.clock,
+            sleep=time.sleep,
+            has_writer=lambda path: path.name != MARKER and held,
+        )
 
     (folder / "scan.jpg").write_bytes(pictures[0])
-    assert counted(station(lambda _: True), 2) == ["scan.jpg"]
-    after = station(lambda _: False)
+    assert counted(station(), 2) == ["scan.jpg"]
+    held = False
+    after = station()
     shot = after.next(2)
     assert shot is not None
     assert shot.digest == sha256(pictures[0]).hexdigest(), "the digest says that it was counted"
     after.confirm()
     (folder / "done" / "scan.jpg").unlink()
     held = True
-    camera = station(lambda _: held)
+    camera = station()
     (folder / "scan.jpg").write_bytes(pictures[1])
     assert counted(camera, 2) == ["scan.jpg"]
     shutil.rmtree(folder / "done")
@@ -1205,10 +1277,201 @@ def test_a_copy_is_no_second_card_after_a_restart(
     assert below(folder, "done") == ["scan.jpg"], "its copy was removed"
 
 
+FORMATS = ["jpg", "png", "webp", "bmp", "tif", "heic"]
+TAIL = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 20
+"""A video behind a picture, as phones write it."""
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("while_it", ["waits", "is counted", "lies in done"])
+def test_what_a_program_writes_behind_a_picture_is_no_second_card(
+    folder: Path, time: ManualClock, pictures: list[bytes], ending: str, while_it: str
+) -> None:
+    held = (folder / f"b.{ending}").open("wb", buffering=0)
+    held.write(as_format(pictures[0], ending))
+    (folder / "a.jpg").write_bytes(pictures[1])
+    camera = while_open(folder, time, held)
+    taken = []
+    for turn in range(2):
+        shot = camera.next(2)
+        assert shot is not None
+        taken.append(shot.origin)
+        if (turn, while_it) in {(0, "waits"), (1, "is counted")}:
+            held.write(TAIL)
+            time.sleep(1)
+            camera.take()
+        camera.confirm()
+    assert taken == ["a.jpg", f"b.{ending}"]
+    if while_it == "lies in done":
+        assert counted(camera, 2) == []
+        held.write(TAIL)
+    assert counted(camera, 2) == []
+    held.write(TAIL)
+    held.close()
+    assert counted(camera, 5) == []
+    whole = as_format(pictures[0], ending) + TAIL + TAIL
+    assert below(folder, "done") == ["a.jpg", f"b.{ending}"]
+    assert (folder / "done" / f"b.{ending}").read_bytes() == whole
+    assert (camera.waiting(), camera.parked()) == ((), [])
+
+
+@pytest.mark.parametrize("share_says", [None, False])
+@pytest.mark.parametrize("while_it", ["waits", "is counted", "lies in done"])
+def test_what_comes_behind_a_picture_on_a_share_is_no_second_card(
+    folder: Path,
+    time: ManualClock,
+    pictures: list[bytes],
+    while_it: str,
+    share_says: bool | None,
+) -> None:
+    camera = FolderCamera(
+        folder,
+        clock=time.clock,
+        sleep=time.sleep,
+        has_writer=lambda _: share_says is None,  # of every file, its own mark, too
+    )
+    with (folder / "b.jpg").open("wb", buffering=0) as held:
+        held.write(pictures[0])
+        (folder / "a.jpg").write_bytes(pictures[1])
+        for turn in range(2):
+            assert camera.next(2) is not None
+            if (turn, while_it) in {(0, "waits"), (1, "is counted")}:
+                held.write(TAIL)
+            camera.confirm()
+        if while_it == "lies in done":
+            held.write(TAIL)
+        with capture_logs():
+            assert counted(camera, 5) == []
+    assert below(folder, "done") == ["a.jpg", "b.jpg"]
+    assert (camera.waiting(), camera.parked()) == ((), [])
+
+
+def test_what_is_appended_by_name_to_a_taken_picture_is_laid_beside_it(
+    camera: FolderCamera, folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    def append(content: bytes) -> None:
+        with (folder / "a.jpg").open("ab") as file:
+            file.write(content)
+
+    append(pictures[0])
+    time.at(1.0, partial(append, TAIL[:100]))
+    time.at(2.5, partial(append, TAIL[100:]))
+    assert counted(camera, 10) == ["a.jpg"]
+    assert [(folder / "done" / name).read_bytes() for name in below(folder, "done")] == [
+        TAIL,
+        pictures[0],
+    ]
+    [named] = camera.waiting()
+    assert (named.name, named.reason) == ("a.jpg", "tail")
+    assert "begin no picture" in named.message
+    # The next picture of that name may come slowly, or get its size first.
+    append(pictures[1][:2])
+    time.at(3.0, partial(append, pictures[1][2:]))
+    assert counted(camera, 5) == ["a.jpg"]
+    append(bytes(len(pictures[2])))
+    time.at(5.0, partial((folder / "a.jpg").write_bytes, pictures[2]))
+    assert counted(camera, 7) == ["a.jpg"]
+    assert (len(below(folder, "done")), camera.parked()) == (4, [])
+
+
+def test_only_the_last_names_are_known_for_their_tails(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_intake, "MOST_TAILS", 1)
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(pictures[ord(name[0]) - ord("a")])
+    assert len(counted(camera, 2)) == 2
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(TAIL)
+    assert counted(camera, 35) == []
+    assert below(folder, "done") == ["a.jpg", "b-1.jpg", "b.jpg"]
+    assert [file.name for file in camera.parked()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("gap", [(0.5, 0.6), (0.3, 0.7), (0.99, 1.0)])
+def test_a_gap_in_a_file_that_is_open_is_waited_for(
+    folder: Path, time: ManualClock, pictures: list[bytes], ending: str, gap: tuple[float, float]
+) -> None:
+    whole = as_format(pictures[0], ending)
+    start, end = (int(len(whole) * share) for share in gap)
+    start = min(start, end - 5000)
+    held = (folder / f"a.{ending}").open("wb", buffering=0)
+    held.write(whole[:start] + bytes(end - start) + whole[end:])
+
+    def fill() -> None:
+        held.seek(start)
+        held.write(whole[start:end])
+
+    time.at(3.0, fill)
+    time.at(6.0, held.close)
+    camera = while_open(folder, time, held)
+    assert counted(camera, 2.5) == []
+    assert counted(camera, 8) == [f"a.{ending}"]
+    assert below(folder, "done") == [f"a.{ending}"]
+    assert (folder / "done" / f"a.{ending}").read_bytes() == whole
+    assert (camera.waiting(), camera.parked()) == ((), [])
+
+
+@pytest.mark.parametrize("closed_after", [5.0, 600.0])
+def test_black_in_an_open_bitmap_is_content_when_it_stays(
+    folder: Path, time: ManualClock, pictures: list[bytes], closed_after: float
+) -> None:
+    black = bytearray(as_format(pictures[0], "bmp"))
+    black[100_000:200_000] = bytes(100_000)
+    held = (folder / "a.bmp").open("wb", buffering=0)
+    held.write(black)
+    time.at(closed_after, held.close)
+    camera = while_open(folder, time, held)
+    assert counted(camera, 4) == []
+    [waiting] = camera.waiting()
+    assert waiting.reason == "unfinished-file"
+    assert "from byte 100,000" in waiting.message
+    assert counted(camera, 3 if closed_after < 30 else 30) == ["a.bmp"]
+    assert counted(camera, 10, step=1.0) == []
+    held.close()
+    assert counted(camera, 3) == []
+    assert (below(folder, "done"), camera.parked()) == (["a.bmp"], [])
+
+
+def test_a_copy_that_cannot_be_removed_is_said(
+    folder: Path, time: ManualClock, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = bytearray(pictures[0])
+    start = broken.index(b"\xff\xda") + 20
+    broken[start : len(broken) - 2] = b"\xff\x00" * ((len(broken) - 2 - start) // 2)
+    held = (folder / "a.jpg").open("wb", buffering=0)
+    held.write(broken)
+    camera = while_open(folder, time, held)
+    unlink = Path.unlink
+    tried = list[Path]()
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        tried.append(path)
+        if len(tried) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(Retry, match="cannot be removed"):
+        camera.next(2)
+    assert counted(camera, 2) == []
+    assert [file.name for file in camera.waiting()] == ["a.jpg"]
+    assert below(folder, "waiting") == []
+    held.seek(0)
+    held.write(pictures[1])
+    held.truncate()
+    held.close()
+    assert counted(camera, 2) == ["a.jpg"]
+    assert below(folder, "done") == ["a.jpg"]
+
+
 def test_a_copy_that_cannot_be_written_is_made_later(
     folder: Path, time: ManualClock, pictures: list[bytes]
 ) -> None:
-    camera = FolderCamera(folder, clock=time.clock, sleep=time.sleep, has_writer=lambda _: True)
+    camera = FolderCamera(
+        folder, clock=time.clock, sleep=time.sleep, has_writer=lambda path: path.name != MARKER
+    )
     (folder / "scan.jpg").write_bytes(pictures[0])
     (folder / "waiting").write_text("in the way")
     (folder / "cardmint-waiting").write_text("in the way")

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from cardmint_contracts.catalogue import INDEX_FILE, Region, finishes_of
 from cardmint_edge.adapters.pack import Pack, PackedSet
 from cardmint_edge.catalogue import build
 from cardmint_edge.catalogue_commands import catalogue
-from cardmint_edge.catalogue_fetch import import_folder
+from cardmint_edge.catalogue_import import import_folder
 from cardmint_edge.domain.catalogue.search_query import SearchQuery, parse_query
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import recogniser_of
@@ -180,18 +181,19 @@ def test_a_worse_pack_replaces_nothing_until_it_is_told_to(
     whole: Path, data: Path, pictures: Path
 ) -> None:
     before = whole.read_bytes()
-    cards_file(data, "international/mot2").unlink()
-    with pytest.raises(Stop, match=r"nothing replaced.*lacks 10 cards and 0 pictures.*mot2-1:"):
+    sets = json.loads((data / "sets.json").read_text())
+    (data / "sets.json").write_text(json.dumps([one for one in sets if one["id"] != "mot2"]))
+    with pytest.raises(Stop, match=r"nothing replaced.*lacks 10 cards, 20 names .*mot2-1:"):
         build(data, pictures, whole, pytest.fail)
     assert whole.read_bytes() == before
     assert build(data, pictures, whole, pytest.fail, replace_worse=True).cards == 25
     lantern = cards_file(data, "international/lan1")
     lantern.write_text(re.sub(r', "fr": "[^"]*"', "", lantern.read_text()))
-    with pytest.raises(Stop, match=r"nothing replaced.*lacks \d+ names.*of lan1-\w+ in fr:"):
+    with pytest.raises(Stop, match=r"nothing replaced.*lacks \d+ names.* as lan1-\w+ in fr:"):
         build(data, pictures, whole, pytest.fail)
     assert build(data, pictures, whole, pytest.fail, languages=["en", "th"]).cards == 25
     (pictures / "lan1-3.jpg").unlink()
-    with pytest.raises(Stop, match=r"0 cards and 1 pictures.*lan1-3:"):
+    with pytest.raises(Stop, match=r"lacks 1 pictures.*lan1-3:"):
         build(data, pictures, whole, pytest.fail)
     assert not list(whole.parent.glob(".whole*"))
 
@@ -224,6 +226,71 @@ def test_a_picture_of_two_cards_is_of_neither(data: Path, pictures: Path, tmp_pa
         "skipped, it is the picture of lan1-2, which has other art",
         "skipped, it is the picture of lan1-1, which has other art",
     ]
+
+
+def test_a_picture_that_cannot_be_read_is_said_with_its_reason(
+    data: Path, pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "lan1-4.jpg").mkdir()
+    (pictures / "lan1-5.jpg").symlink_to(pictures / "gone.jpg")
+    os.mkfifo(pictures / "lan1-6.jpg")
+    (pictures / "lan1-7.jpg").symlink_to(pictures / "lan1-7.jpg")
+    (pictures / "lan1-8.jpg").write_bytes(b"")
+    said: list[str] = []
+    assert build(data, pictures, tmp_path / "pack.sqlite", said.append).images == 3
+    assert [line.rpartition("/")[2] for line in said] == [
+        "lan1-4.jpg: skipped, Is a directory",
+        "lan1-5.jpg: skipped, No such file or directory",
+        "lan1-6.jpg: skipped, not a file with content, such as a pipe",
+        "lan1-7.jpg: skipped, Too many levels of symbolic links",
+        "lan1-8.jpg: the file is empty",
+    ]
+
+
+def test_a_file_that_is_no_pack_is_left_alone(
+    data: Path, pictures: Path, whole: Path, tmp_path: Path
+) -> None:
+    notes, other = tmp_path / "notes.txt", tmp_path / "other.sqlite"
+    notes.write_text("my notes")
+    with closing(sqlite3.connect(other)) as database:
+        database.execute("CREATE TABLE cards (id)")
+    broken = tmp_path / "broken.sqlite"
+    broken.write_bytes(other.read_bytes()[:600])
+    os.mkfifo(tmp_path / "pipe")
+    for path in (notes, other, broken, tmp_path / "pipe"):
+        for replace_worse in (False, True):
+            with pytest.raises(Stop, match="it is there and is no pack: nothing written"):
+                build(data, pictures, path, pytest.fail, replace_worse=replace_worse)
+    assert notes.read_text() == "my notes"
+    empty = tmp_path / "empty.sqlite"
+    empty.touch()
+    assert build(data, pictures, empty, pytest.fail).cards == 35
+    with closing(sqlite3.connect(whole)) as database:
+        database.execute("PRAGMA application_id = 0")
+    assert build(data, pictures, whole, pytest.fail).cards == 35, "a pack of before"
+
+
+def test_drafts_of_builds_that_were_killed_go(data: Path, pictures: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    left = tmp_path / f".pack.sqlite.{ended.pid}"
+    stay = [tmp_path / f".pack.sqlite.{os.getppid()}", tmp_path / ".pack.sqlite.mine"]
+    for path in (left, *stay):
+        path.touch()
+    build(data, pictures, tmp_path / "pack.sqlite", pytest.fail)
+    assert not left.exists()
+    assert all(path.exists() for path in stay)
+
+
+def test_a_language_without_any_name_is_refused(data: Path, pictures: Path, tmp_path: Path) -> None:
+    fetched = tmp_path / "fetched"
+    import_folder(data, fetched, warn=pytest.fail)
+    for cards, known in ((data, ""), (fetched, ", but in en, fr, ja, th")):
+        with pytest.raises(Stop, match=f"--language de: .* no names in it{known}: fetch them"):
+            build(cards, pictures, tmp_path / "pack.sqlite", pytest.fail, languages=["en", "de"])
+    assert not (tmp_path / "pack.sqlite").exists()
+    told = CliRunner().invoke(catalogue, ["build", "--language", "klingon"])
+    assert "--language klingon: not a language such as en, fr" in str(told.exception)
 
 
 def test_a_set_or_card_that_another_has_already_is_one_line(data: Path, tmp_path: Path) -> None:
@@ -282,8 +349,23 @@ def test_a_pack_of_the_version_before_goes_on_working(whole: Path, tmp_path: Pat
         assert pack.search("3/40")[0].id == "lan1-3"
         assert pack.variants("lan1-3") == ()
         assert (pack.facts("lan1-3"), pack.sets(), pack.moves("lan1-3")) == (None, (), [])
-        assert len(pack.prints()) == 30
+        assert len(list(pack.prints())) == 30
         assert recogniser_of(pack) is not None
+
+
+def test_a_worse_pack_takes_no_earlier_ones_place(whole: Path, data: Path, pictures: Path) -> None:
+    with closing(sqlite3.connect(whole)) as database:
+        database.executescript("ALTER TABLE cards DROP COLUMN names; UPDATE meta SET value = '2'")
+    (pictures / "lan1-3.jpg").unlink()
+    with pytest.raises(Stop, match=r"nothing replaced.*lacks 1 pictures .*lan1-3:"):
+        build(data, pictures, whole, pytest.fail)
+
+
+def test_finishes_are_not_lost_silently(whole: Path, data: Path, pictures: Path) -> None:
+    lantern = cards_file(data, "international/lan1")
+    lantern.write_text(lantern.read_text().replace("variants", "no_variants"))
+    with pytest.raises(Stop, match=r"nothing replaced.*lacks 20 finishes of cards .*lan1-1:"):
+        build(data, pictures, whole, pytest.fail)
 
 
 def test_the_commands_need_no_folders_named(

@@ -75,15 +75,37 @@ def test_the_last_card_has_its_last_price(
     assert "about 123,456 JPY <small>" in client.get("/").text
 
 
-def test_the_last_card_has_its_printed_name_and_the_finishes_it_exists_in(
+def test_cards_have_their_printed_names_and_the_last_one_the_finishes_it_exists_in(
     bench: PageBench, client: Asking
 ) -> None:
-    bench.outbox.record(scan_of(1), STAMP)
+    first, last = scan_of(1), replace(scan_of(2), defaults=ScanDefaults(language="fr"))
+    assert first.card
+    assert last.card
+    bench.outbox.record(first, STAMP)
+    bench.outbox.record(last, STAMP)
     assert "exists as" not in client.get("/").text
-    bench.printed_name, bench.exists_as = "Dracaufeu", (Finish.NORMAL, Finish.REVERSE_HOLO)
+    for card, language, name in ((first.card, None, "Salamèche"), (last.card, "fr", "Dracaufeu")):
+        bench.names[card.id, language] = replace(card, name=name, set_name="Set de Base")
+    bench.exists_as = (Finish.NORMAL, Finish.REVERSE_HOLO)
     page = " ".join(client.get("/").text.split())
-    assert "Dracaufeu" in page
+    assert '<p class="name">Dracaufeu</p>' in page
+    assert "<p>Set de Base</p>" in page
+    assert "<b>Salamèche</b>" in page
     assert "exists as normal, reverse holo" in page
+
+
+def test_the_last_card_is_named_as_a_person_answered(bench: PageBench, client: Asking) -> None:
+    task = task_of(1)
+    bench.outbox.record(replace(scan_of(1), scan=task.scan), STAMP)
+    bench.tasks.receive_task(task.task, encode(task))
+    other = ELSEWHERE
+    bench.names[other.id, "fr"] = replace(other, name="Autre carte", number="7")
+    bench.exists_as = (Finish.HOLO,)
+    bench.tasks.answer(task.task, 1, other.id, "station", language="fr", finish=Finish.HOLO)
+    page = " ".join(client.get("/").text.split())
+    assert '<p class="name">Autre carte</p>' in page
+    assert '<p class="number">7</p>' in page
+    assert "holo: exists as holo" in page
 
 
 @pytest.mark.parametrize(("days", "says"), [(0, "of today"), (12, "12 days old"), (90, "90 days")])
@@ -302,6 +324,15 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: Asking) -> N
         assert "https:" not in text
         assert " style=" not in text
         assert " onclick" not in text
+
+
+def test_a_question_about_a_finish_says_so(bench: PageBench, client: Asking) -> None:
+    for number, reasons in enumerate((("other-finish",), ("other-finish", "small-margin")), 1):
+        task = replace(task_of(number), reasons=reasons)
+        bench.tasks.receive_task(task.task, encode(task))
+    page = client.get("/").text
+    assert page.count("<h3>Which finish or edition is it?</h3>") == 1
+    assert page.count("<h3>Which card is it?</h3>") == 1
 
 
 def test_a_task_is_answered_once(bench: PageBench, client: Asking) -> None:

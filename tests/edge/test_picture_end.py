@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cardmint_edge.adapters.decode import Unreadable, decode_image
-from cardmint_edge.adapters.picture_end import check_written, is_whole
+from cardmint_edge.adapters.picture_end import check_written, is_whole, lacks_its_end, picture_part
 
 CELLS = np.random.default_rng(7).integers(20, 255, (22, 16, 3), dtype=np.uint8)
 FRAME = cv2.resize(CELLS, (320, 440), interpolation=cv2.INTER_CUBIC)
@@ -85,6 +85,65 @@ def test_what_names_no_end_is_left_to_the_decoder() -> None:
     assert is_whole(box + b"\0\0\0\x08meta" + b"\0\0\0\0mdat" + bytes(2))
     assert is_whole(b"\xff\xd8\xff\xff\xe0\0\2\xff\xda\xff\xd9"), "a fill byte"
     assert not is_whole(b"\xff\xd8\xff\xe0\0\2\0")
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_picture_is_known_by_its_part_of_the_file(case: str) -> None:
+    content = FILES[case]
+    part = picture_part(content)
+    assert part.begins(content)
+    assert part.begins(content + b"more")
+    assert not part.begins(content[:-1])
+    assert not part.begins(bytes([content[0] ^ 1]) + content[1:])
+    if case not in {"HEIF", "TIFF", "TIFF in strips"}:
+        assert picture_part(content + b"more") == part
+    assert picture_part(content[:100]).begins(content), "no end, so all of it"
+
+
+def test_a_bitmap_ends_where_its_rows_end() -> None:
+    content = bytearray(FILES["BMP"])
+    for size in (0, 54, 1 << 30):  # wrong in the header, as some programs write it
+        content[2:6] = size.to_bytes(4, "little")
+        assert is_whole(bytes(content))
+        assert lacks_its_end(bytes(content[:-1]))
+    packed = bytearray(content)
+    packed[30:34] = (1).to_bytes(4, "little")
+    assert lacks_its_end(bytes(packed)), "then the header's size counts"
+    packed[2:6] = len(packed).to_bytes(4, "little")
+    assert is_whole(bytes(packed))
+    old = b"BM" + (30).to_bytes(4, "little") + bytes(8) + (12).to_bytes(4, "little")
+    assert lacks_its_end(old)
+    assert is_whole(old + bytes(12))
+
+
+def test_an_end_that_is_not_told_is_not_lacked() -> None:
+    for content in (b"", written("GIF"), FILES["HEIF"] + b"\0\0\0\4more"):
+        assert not is_whole(content)
+        assert not lacks_its_end(content)
+    strange = Image.new("L", (40, 40))
+    file = io.BytesIO()
+    strange.save(file, "TIFF")
+    tags = file.getvalue().replace(b"\x17\x01\x04\x00", b"\xff\xff\x04\x00")
+    assert not is_whole(tags), "the lengths of the strips are missing"
+    assert not lacks_its_end(tags)
+
+
+@pytest.mark.parametrize("case", ["WebP", "HEIF", "BMP", "TIFF", "TIFF in strips"])
+def test_a_gap_in_the_middle_is_no_content(case: str) -> None:
+    content = FILES[case] * (10_000 // len(FILES[case]) + 1)
+    for gap in (512, 4096):
+        holed = content[:5000] + bytes(gap) + content[5000:]
+        bitmap = case not in {"WebP", "HEIF"}
+        if gap < 4096 and bitmap:
+            check_written(holed, len(holed), is_open=True)
+        else:
+            with pytest.raises(Unreadable, match="there is a gap"):
+                check_written(holed, len(holed), is_open=True)
+        if gap < 4096 or bitmap:
+            check_written(holed, len(holed))
+        else:
+            with pytest.raises(Unreadable, match="there is a gap"):
+                check_written(holed, len(holed))
 
 
 @pytest.mark.parametrize("case", FILES)

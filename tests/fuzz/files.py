@@ -142,7 +142,7 @@ def open_pack(folder: Path) -> Iterator[Run]:
 def _use(file: Path) -> None:
     pack = Pack(file)
     try:
-        pack.prints()
+        list(pack.prints())
         pack.search("ember fox", language="fr")
         pack.sets()
         for row in range(min(3, len(pack.hashes))):

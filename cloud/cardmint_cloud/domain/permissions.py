@@ -33,7 +33,7 @@ class Scope(StrEnum):
 
 
 _WITHIN_REACH = re.compile(
-    r"/(items(/(totals|facets|preview|change|download/[^/]+|undo/[^/]+|[0-9a-f-]{36}))?"
+    r"/(items(/(totals|facets|labels|preview|change|download/[^/]+|undo/[^/]+|[0-9a-f-]{36}))?"
     r"|reviews(/.+)?|waiting|events|images/[^/]+/[^/]+"
     r"|api/v1/[^/]+/(cards(/facets)?|items|reviews(/.+)?|changes(/preview|/[^/]+/undo)?))\Z"
 )
@@ -53,7 +53,7 @@ _WRITES: tuple[tuple[re.Pattern[str], Role], ...] = (
     (re.compile(r"/reviews/[^/]+/hand\Z"), Role.OPERATOR),
     (re.compile(r"/reviews/[^/]+/rescan\Z"), Role.OPERATOR),
     (re.compile(r"/reviews(/[^/]+(/undo)?)?\Z"), Role.OPERATOR),
-    (re.compile(r"/items/(add|preview|change|views(/remove)?|undo/[^/]+)\Z"), Role.OPERATOR),
+    (re.compile(r"/items/(add|import|preview|change|views(/remove)?|undo/[^/]+)\Z"), Role.OPERATOR),
     (re.compile(_CHANGES), Role.OPERATOR),
     (re.compile(r"/held-prices/[^/]+/[^/]+\Z"), Role.REVIEWER),
     (re.compile(r"/(dead-letters|jobs|providers)/.+\Z"), Role.ADMIN),

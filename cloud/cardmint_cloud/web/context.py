@@ -20,6 +20,7 @@ from cardmint_cloud.readers import Readers
 from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.web.live import LiveHub
 from cardmint_cloud.web.sign_in import program_asks, who_asks
+from cardmint_cloud.webhooks import Webhooks
 
 PageRequest = Request[None, None, State]
 """A request. `sign_in.who_asks` says who makes it."""
@@ -42,7 +43,8 @@ class PageContext:
     """One tenant's access to the service.
 
     `engine` reads (`queries.reading`), `pool` (asyncpg) writes (`tenant_transaction`). `drawing`
-    limits how many images are decoded at a time, `searching` how many reads of all items run.
+    limits how many images are decoded at a time, `searching` how many reads of all items, and
+    `importing` how many files run.
     `vocabulary` corrects what was misspelt.
     `accounts` is None where nobody signs in, `secure` whether browsers come by HTTPS.
     """
@@ -59,10 +61,12 @@ class PageContext:
     base_path: str = ""
     station_codes: StationCodes | None = None
     readers: Readers | None = None
+    webhooks: Webhooks | None = None
     provider: ProviderSignIn | None = None
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     searching: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
+    importing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
 
     def origin(self, request: PageRequest) -> str:
         """Return scheme, host and port by which the browser came."""

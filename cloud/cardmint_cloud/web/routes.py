@@ -38,9 +38,11 @@ from cardmint_cloud.web import (
     catalogue_pages,
     dead_letter_pages,
     factor_pages,
+    import_pages,
     inventory_pages,
     item_api,
     item_pages,
+    label_pages,
     price_pages,
     provider_pages,
     reader_pages,
@@ -48,6 +50,7 @@ from cardmint_cloud.web import (
     station_pages,
     value_pages,
     view_pages,
+    webhook_pages,
 )
 from cardmint_cloud.web import artifacts as fleet_files
 from cardmint_cloud.web.base_path import BasePath
@@ -59,6 +62,7 @@ from cardmint_cloud.web.metrics import MeasuredApp, Metrics, MetricsPort
 from cardmint_cloud.web.proxies import ClientHeader, ProxyGuard
 from cardmint_cloud.web.sign_in import KnownPrograms, SignInGuard
 from cardmint_cloud.web.unchanged import UnchangedAnswers
+from cardmint_cloud.webhooks import Webhooks
 
 _log = structlog.get_logger(__name__)
 
@@ -86,6 +90,7 @@ def build_dashboard(
     broker_port: int = 0,
     provider: OidcProvider | None = None,
     metrics_port: int = 0,
+    webhooks: Webhooks | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> Litestar:
     """Return the dashboard of one tenant; the caller owns and closes engine and pool.
@@ -94,7 +99,7 @@ def build_dashboard(
     `hosts`, without a port. Without `accounts` nobody signs in: serve it on loopback only. `secure`
     says that browsers come by HTTPS. `proxies` are believed who the client is, in `client_header`;
     without `quotas` nobody waits. `provider` is another way to sign in. `metrics_port` serves
-    `/metrics` alone, to everybody.
+    `/metrics` alone, to everybody. `webhooks` are shown and changed, not sent.
     """
     hosts = frozenset(hosts)
     hub = LiveHub(partial(reading, engine), listening or pool, clock)
@@ -110,6 +115,7 @@ def build_dashboard(
         secure=secure,
         base_path=base_path,
         readers=Readers(accounts, broker_users) if accounts else None,
+        webhooks=webhooks,
         station_codes=StationCodes(accounts, broker_users, broker_port) if accounts else None,
         provider=ProviderSignIn(accounts, provider) if accounts and provider else None,
     )
@@ -129,6 +135,8 @@ def build_dashboard(
     parts: tuple[Any, ...] = (
         inventory_pages,
         item_pages,
+        import_pages,
+        label_pages,
         item_api,
         review_pages,
         catalogue_pages,
@@ -143,6 +151,7 @@ def build_dashboard(
         factor_pages,
         provider_pages,
         view_pages,
+        webhook_pages,
     )
     app = Litestar(
         [handler for part in parts for handler in part.HANDLERS] + [assets.handler(files)],

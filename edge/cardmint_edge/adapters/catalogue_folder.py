@@ -1,17 +1,19 @@
 """The catalogue's folder: an index, a file for each set, and the layouts of other sources."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from cardmint_contracts.catalogue import (
+    FORMAT,
     INDEX_FILE,
+    MAX_SET_BYTES,
     CatalogueIndex,
     CatalogueSet,
     SetEntry,
@@ -19,9 +21,10 @@ from cardmint_contracts.catalogue import (
     decode_set,
     set_file,
 )
-from cardmint_contracts.errors import ContractError
-from cardmint_contracts.wire import encode
+from cardmint_contracts.errors import ContractError, LaterFormat
+from cardmint_contracts.wire import decode, encode
 from cardmint_edge.adapters.durable_files import make_folder, write_file
+from cardmint_edge.adapters.regular_files import read_regular
 from cardmint_edge.domain.catalogue import pokemon_tcg_data, tcgdex_database
 from cardmint_edge.domain.catalogue.assembly import Warn
 from cardmint_edge.errors import Stop
@@ -30,10 +33,12 @@ IMAGES = "images"
 """Folder of the pictures, `<card id>.<kind>`."""
 
 LAYOUTS = (
-    "--cards takes a folder that `cardmint-edge catalogue fetch` wrote, the layout of"
-    " pokemon-tcg-data (sets/en.json, cards/en/<set>.json), or TCGdex's database (sets.json,"
+    "it takes a folder that `cardmint-edge catalogue fetch` wrote, the layout of pokemon-tcg-data"
+    " (sets/en.json, cards/en/<set>.json), or TCGdex's database (sets.json,"
     " cards/international/<set>.json, cards/asia/<set>.json)"
 )
+
+BROKEN_INDEX = f"{INDEX_FILE}.broken"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,43 +56,121 @@ class SetSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenCatalogue:
-    """A folder's sets, and when its source was last asked; None where the folder does not say."""
+    """A folder's sets, and when its source was last asked; None where nothing says that.
+
+    `incomplete` says what of it was not downloaded, empty when all was. `languages` are those that
+    the folder's index names.
+    """
 
     sets: list[SetSource]
     made_at: datetime | None = None
-    complete: bool = True
+    incomplete: str = ""
+    languages: tuple[str, ...] = ()
 
 
-def open_catalogue(folder: Path) -> OpenCatalogue:
-    """Return the sets of a folder in any of the layouts.
+def open_catalogue(folder: Path, *, option: str = "--cards") -> OpenCatalogue:
+    """Return the sets of a folder in any of the layouts. `option` is what names it.
+
+    A source that does not say when it was asked is of the day on which the newest set came out that
+    it can know.
 
     Raises:
         Stop: the folder has none of the layouts, or its index cannot be read.
     """
-    if (folder / INDEX_FILE).exists():
-        index = read_index(folder)
-        sets = [_source_of_entry(folder, entry) for entry in index.sets]
-        return OpenCatalogue(sets=sets, made_at=index.made_at, complete=index.complete)
-    if (folder / "sets.json").exists():
-        return OpenCatalogue(sets=_database_sets(folder))
-    return OpenCatalogue(sets=_pokemon_tcg_sets(folder))
+    try:
+        folder.stat()  # A folder that is missing is named, and not a file that it lacks.
+        if (folder / INDEX_FILE).exists():
+            return _fetched(folder, read_index(folder))
+        if (folder / "sets.json").exists():
+            return _database(folder)
+        return _pokemon_tcg(folder)
+    except OSError as error:
+        where = error.filename or folder
+        raise Stop(f"{option} {where}: {error.strerror}: {LAYOUTS}") from None
+
+
+def _fetched(folder: Path, index: CatalogueIndex) -> OpenCatalogue:
+    again = "its download is not complete: run `cardmint-edge catalogue fetch` again"
+    return OpenCatalogue(
+        sets=[_source_of_entry(folder, entry) for entry in index.sets],
+        made_at=index.made_at,
+        incomplete="" if index.complete else again,
+        languages=index.languages,
+    )
 
 
 def read_index(folder: Path) -> CatalogueIndex:
     """Return a folder's index.
 
     Raises:
-        Stop: it cannot be read, or has a later format.
+        OSError: it cannot be read.
+        Stop: it is no index, or has a later format.
     """
     path = folder / INDEX_FILE
     try:
-        return decode_index(path.read_bytes())
-    except OSError as error:
-        raise Stop(f"{path}: {error.strerror}: {LAYOUTS}") from None
+        return decode_index(read_regular(path))
+    except LaterFormat as error:
+        raise Stop(f"{path}: {error}") from None
     except ContractError as error:
         raise Stop(
-            f"{path}: not a catalogue's index ({error}): run `cardmint-edge catalogue fetch` again"
+            f"{path}: not a catalogue's index ({error}): run `cardmint-edge catalogue fetch` again,"
+            " which makes it anew"
         ) from None
+
+
+def index_to_extend(folder: Path, warn: Warn) -> CatalogueIndex | None:
+    """Return a folder's index; None for a folder without one.
+
+    An index that cannot be used is set aside, and made anew of the sets that are there. `warn` is
+    told so.
+
+    Raises:
+        OSError: it cannot be read or set aside.
+        Stop: it has a later format.
+    """
+    path = folder / INDEX_FILE
+    try:
+        return decode_index(read_regular(path))
+    except FileNotFoundError:
+        return None
+    except LaterFormat as error:
+        raise Stop(f"{path}: {error}") from None
+    except ContractError as error:
+        asked = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        path.replace(path.with_name(BROKEN_INDEX))
+        entries, languages = _entries_of_files(folder)
+        warn(
+            f"{path}: not a catalogue's index ({error}): set aside as {BROKEN_INDEX},"
+            f" and made anew with the {len(entries)} sets that are there"
+        )
+        made_anew = CatalogueIndex(
+            format=FORMAT,
+            source="",
+            made_at=asked,
+            languages=languages,
+            complete=False,
+            sets=entries,
+        )
+        write_index(folder, made_anew)
+        return made_anew
+
+
+def _entries_of_files(folder: Path) -> tuple[tuple[SetEntry, ...], tuple[str, ...]]:
+    """Return the entries of the sets whose files can be read, and the languages of their names."""
+    entries, languages = list[SetEntry](), dict[str, None]()
+    for path in sorted((folder / "sets").glob("*/*.json")):
+        with suppress(OSError, ContractError):
+            content = read_regular(path)
+            of_set = decode(content, CatalogueSet, max_bytes=MAX_SET_BYTES)
+            if path == folder / set_file(of_set.region, of_set.id):
+                entries.append(_entry(of_set, content))
+                languages |= dict.fromkeys(languages_of(of_set))
+    return tuple(entries), tuple(languages)
+
+
+def languages_of(of_set: CatalogueSet) -> Collection[str]:
+    """Return the languages in which a set's printings have names."""
+    return dict.fromkeys(one for printing in of_set.printings for one in printing.names)
 
 
 def read_set(folder: Path, entry: SetEntry) -> CatalogueSet:
@@ -96,7 +179,7 @@ def read_set(folder: Path, entry: SetEntry) -> CatalogueSet:
     Raises:
         ContractError, OSError: its file is missing, or not the one of the index.
     """
-    return decode_set((folder / entry.file).read_bytes(), entry)
+    return decode_set(read_regular(folder / entry.file), entry)
 
 
 def write_set(folder: Path, of_set: CatalogueSet) -> SetEntry:
@@ -107,16 +190,21 @@ def write_set(folder: Path, of_set: CatalogueSet) -> SetEntry:
     """
     content = encode(of_set)
     path = folder / set_file(of_set.region, of_set.id)
-    digest = hashlib.sha256(content).hexdigest()
-    if not _has_digest(path, digest):
+    entry = _entry(of_set, content)
+    if not _has_digest(path, entry.sha256):
         make_folder(path.parent)
         write_file(path, content)
+    return entry
+
+
+def _entry(of_set: CatalogueSet, content: bytes) -> SetEntry:
     return SetEntry(
         id=of_set.id,
         region=of_set.region,
         printings=len(of_set.printings),
-        sha256=digest,
+        sha256=hashlib.sha256(content).hexdigest(),
         released=of_set.released,
+        origin=of_set.origin,
     )
 
 
@@ -132,7 +220,7 @@ def write_index(folder: Path, index: CatalogueIndex) -> None:
 
 def _has_digest(path: Path, digest: str) -> bool:
     with suppress(OSError):
-        return hashlib.sha256(path.read_bytes()).hexdigest() == digest
+        return hashlib.sha256(read_regular(path)).hexdigest() == digest
     return False
 
 
@@ -151,38 +239,65 @@ def _source_of_entry(folder: Path, entry: SetEntry) -> SetSource:
     return SetSource(name=entry.id, digest=entry.sha256, read=read)
 
 
-def _database_sets(folder: Path) -> list[SetSource]:
-    entries = _decoded(folder / "sets.json", list[msgspec.Raw])
-    sources = []
-    for raw in entries:
+def _database(folder: Path) -> OpenCatalogue:
+    file = folder / "sets.json"
+    sources, missing, released = list[SetSource](), list[str](), list[str]()
+    for raw in _decoded(file):
         try:
             entry = msgspec.json.decode(raw, type=tcgdex_database.DatabaseSet)
         except msgspec.ValidationError as error:
-            raise Stop(f"{folder / 'sets.json'}: not TCGdex's sets ({error})") from None
+            raise Stop(f"{file}: not TCGdex's sets ({error})") from None
         path = folder / "cards" / entry.region / f"{entry.id}.json"
         if path.exists():
-            sources.append(_source(path, bytes(raw), _reader(tcgdex_database.read_set, entry)))
-    if not sources:
-        raise Stop(f"{folder}: no cards: {LAYOUTS}")
-    return sources
+            read = _reader(tcgdex_database.read_set, entry)
+            sources.append(_source(path, bytes(raw), read))
+            released.append(entry.released)
+        elif entry.cards:
+            missing.append(entry.id)
+    return _opened(folder, sources, missing, made_at=_newest_release(released, file))
 
 
-def _pokemon_tcg_sets(folder: Path) -> list[SetSource]:
-    path = folder / "sets" / "en.json"
-    known = {}
-    for raw in _decoded(path, list[msgspec.Raw]):
+def _pokemon_tcg(folder: Path) -> OpenCatalogue:
+    file = folder / "sets" / "en.json"
+    known = dict[str, tuple[pokemon_tcg_data.DataSet, bytes]]()
+    updated, released = list[datetime](), list[str]()
+    for raw in _decoded(file):
         try:
             entry = msgspec.json.decode(raw, type=pokemon_tcg_data.DataSet)
         except msgspec.ValidationError as error:
-            raise Stop(f"{path}: not the sets of pokemon-tcg-data ({error})") from None
+            raise Stop(f"{file}: not the sets of pokemon-tcg-data ({error})") from None
         known[entry.id] = (entry, bytes(raw))
+        released.append(entry.released)
+        if entry.updated is not None:
+            updated.append(entry.updated)
     sources = []
-    for cards in sorted((folder / "cards" / "en").glob("*.json")):
-        entry, text = known.get(cards.stem, (pokemon_tcg_data.DataSet(id=cards.stem), b""))
-        sources.append(_source(cards, text, _reader(pokemon_tcg_data.read_set, entry)))
+    for path in sorted((folder / "cards" / "en").glob("*.json")):
+        entry, text = known.pop(path.stem, (pokemon_tcg_data.DataSet(id=path.stem), b""))
+        read = _reader(pokemon_tcg_data.read_set, entry)
+        sources.append(_source(path, text, read))
+    missing = [entry.id for entry, _ in known.values() if entry.total]
+    newest = _newest_release(released, file)
+    dates = updated if newest is None else [*updated, newest]
+    return _opened(folder, sources, missing, made_at=max(dates, default=None))
+
+
+def _opened(
+    folder: Path, sources: list[SetSource], missing: list[str], *, made_at: datetime | None
+) -> OpenCatalogue:
     if not sources:
         raise Stop(f"{folder}: no cards: {LAYOUTS}")
-    return sources
+    lacks = f"its download is not complete: no file of cards for {', '.join(missing)}"
+    return OpenCatalogue(sets=sources, made_at=made_at, incomplete=lacks if missing else "")
+
+
+def _newest_release(released: Iterable[str], file: Path) -> datetime | None:
+    """Return the newest of these days that was past when a file was written."""
+    written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    days = list[datetime]()
+    for text in released:
+        with suppress(ValueError):
+            days.append(datetime.fromisoformat(text).replace(tzinfo=UTC))
+    return max((day for day in days if day <= written), default=None)
 
 
 _ReadCards = Callable[[Iterable[msgspec.Raw], Warn], CatalogueSet]
@@ -195,29 +310,24 @@ def _reader(
 
 
 def _source(path: Path, entry: bytes, read_cards: _ReadCards) -> SetSource:
-    try:
-        digest = hashlib.sha256(entry + path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise Stop(f"{path}: {error.strerror}: {LAYOUTS}") from None
+    digest = hashlib.sha256(entry + read_regular(path)).hexdigest()
 
     def read(warn: Warn) -> CatalogueSet | None:
         try:
-            return read_cards(_decoded(path, list[msgspec.Raw]), warn)
-        except (Stop, msgspec.ValidationError) as error:
-            warn(
-                f"{error}: set skipped"
-                if isinstance(error, Stop)
-                else f"{path}: set skipped, {error}"
-            )
-            return None
+            return read_cards(_decoded(path), warn)
+        except OSError as error:
+            warn(f"{path}: set skipped, {error.strerror}")
+        except Stop as error:
+            warn(f"{error}: set skipped")
+        except msgspec.ValidationError as error:
+            warn(f"{path}: set skipped, {error}")
+        return None
 
     return SetSource(name=path.stem, digest=digest, read=read)
 
 
-def _decoded(path: Path, shape: type[list[msgspec.Raw]]) -> list[msgspec.Raw]:
+def _decoded(path: Path) -> list[msgspec.Raw]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=shape)
-    except OSError as error:
-        raise Stop(f"{path}: {error.strerror}: {LAYOUTS}") from None
+        return msgspec.json.decode(read_regular(path), type=list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Stop(f"{path}: not the catalogue's JSON ({error}): fetch it again") from None

@@ -17,6 +17,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from cardmint_edge.adapters.regular_files import read_regular
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Park
 
@@ -96,7 +97,7 @@ def _read(path: Path, *, reduce: bool) -> tuple[Frame, float]:
             raise Unreadable(
                 "image-too-large", f"{path}: {size >> 20} MB; at most {MAX_BYTES >> 20} MB are read"
             )
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise Unreadable("unreadable-image", f"{path}: {error.strerror or error}") from None
     try:

@@ -10,7 +10,8 @@ from pathlib import Path
 def has_writer(path: Path) -> bool:
     """Return whether a file is open for writing, which the kernel tells by refusing a lease.
 
-    False as well where that is not told: on network shares, and for files of other users.
+    False as well where that is not told: on network shares, and for files of other users unless the
+    process has the capability CAP_LEASE.
     """
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

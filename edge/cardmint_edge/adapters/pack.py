@@ -4,6 +4,8 @@ import io
 import sqlite3
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -34,6 +36,7 @@ EARLIER_SCHEMA = 2
 SEARCH_TABLE = "cards_fts"
 SEARCH_COLUMNS = ("name", "number", "set_id", "set_name", "words", "codes")
 MAX_VALUE_BYTES = 8 << 20
+ROWS_AT_ONCE = 500
 """Bytes of one value of a pack, at most: pictures have some kilobytes."""
 
 T = TypeVar("T")
@@ -330,8 +333,8 @@ class Pack:
         """Return the row of a printing's picture; None without a picture."""
         return self._row_of.get(card_id)
 
-    def prints(self) -> list[PrintedFacts]:
-        """Return the print of all printings in English, with and without a picture.
+    def prints(self) -> Iterator[PrintedFacts]:
+        """Yield the print of all printings in English, with and without a picture.
 
         The reader compares English names, and the number of any other card alone names nothing.
         """
@@ -340,24 +343,22 @@ class Pack:
             promo, names = "promo", "names"
             code = "(SELECT code FROM sets WHERE sets.id = set_id)"
             english = "region = 'international' AND names LIKE '%\"en\":%'"
-        rows = self._rows(
+        query = (
             f"SELECT id, name, number, printed_total, {promo}, health, artist, {names},"  # noqa: S608 - constants
             f" {code} FROM cards WHERE {english} ORDER BY id"
         )
-        return [
-            PrintedFacts(
+        for id_, name, number, total, is_promo, health, artist, named, printed in self._each(query):
+            yield PrintedFacts(
                 card_id=id_,
                 name=name,
                 number=number,
                 total=total,
-                promo=bool(promo),
+                promo=bool(is_promo),
                 health=health,
                 artist=artist,
-                names=self._json(names, Names) if names else {},
-                code=code or "",
+                names=self._json(named, Names) if named else {},
+                code=printed or "",
             )
-            for id_, name, number, total, promo, health, artist, names, code in rows
-        ]
 
     def search(self, text: str, limit: int = 20, language: Language | None = None) -> list[Card]:
         """Find printings by what is printed on them, in any order.
@@ -437,9 +438,26 @@ class Pack:
         return Reference(features=features, thumb=picture)
 
     def _rows(self, sql: str, values: dict[str, object] | None = None) -> list[Any]:
+        with self._reading():
+            return self._connection.execute(sql, values or {}).fetchall()
+
+    def _each(self, sql: str) -> Iterator[Any]:
+        """Yield rows without having all of them in memory."""
+        with self._reading():
+            cursor = self._connection.execute(sql)
+        while True:
+            with self._reading():
+                rows = cursor.fetchmany(ROWS_AT_ONCE)
+            if not rows:
+                return
+            yield from rows
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Hold the connection, and turn an error of it into Stop."""
         try:
             with self._lock:
-                return self._connection.execute(sql, values or {}).fetchall()
+                yield
         except (sqlite3.DatabaseError, MemoryError) as error:
             # A damaged file may say that a row has more bytes than there is memory.
             message = f"{self._path}: not a pack, or damaged ({error!r}): {_REBUILD}"

@@ -29,6 +29,11 @@ from cardmint_edge.domain.vision.matching import Reference
 READING = 1
 """Version of what sets become in a pack. With another one, no set of an earlier pack is kept."""
 
+APPLICATION = b"CMPK"
+"""SQLite's application identifier of packs, at a fixed place of the file's header."""
+
+_SQLITE, _APPLICATION_AT = b"SQLite format 3\x00", 68
+
 _CARD_COLUMNS = {
     "id": str,
     "name": str,
@@ -100,6 +105,7 @@ class PackWriter:
         # The file gets its name only when it is complete, and is synced before.
         self._run("PRAGMA journal_mode = OFF")
         self._run("PRAGMA synchronous = OFF")
+        self._run(f"PRAGMA application_id = {int.from_bytes(APPLICATION, 'big')}")
         self._moves: dict[str, int] = {}
         self._last_move = 0
         self._changed = not copied
@@ -318,32 +324,67 @@ def meta_of(path: Path) -> dict[str, str] | None:
     return meta if known and state == "ok" else None
 
 
+def may_be_pack(path: Path) -> bool:
+    """Return whether a file is a pack, damaged or not, or empty: another may take its place."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        header = file.read(_APPLICATION_AT + len(APPLICATION))
+    if not header.startswith(_SQLITE):
+        return not header
+    return header[_APPLICATION_AT:] == APPLICATION or _has_tables(path)
+
+
+def _has_tables(path: Path) -> bool:
+    """Return whether a database has a pack's tables: packs of before say no more."""
+    try:
+        with closing(_read_only(path)) as database:
+            tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error:
+        return False
+    return {"cards", "looks", "meta"} <= tables
+
+
 def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
 
 class Contents(NamedTuple):
-    """The printings of a pack, those with a picture, and those with a name by its language."""
+    """The printings of a pack, and those with a picture, with variants, with a name by language."""
 
     cards: frozenset[str] = frozenset()
     pictures: frozenset[str] = frozenset()
+    variants: frozenset[str] = frozenset()
     names: frozenset[tuple[str, str]] = frozenset()
 
 
 def contents(path: Path) -> Contents:
-    """Return what a pack has; nothing for what is no pack."""
-    named = "SELECT cards.id, named.key FROM cards, json_each(cards.names) AS named"
+    """Return what a pack has, of this version or an earlier one; nothing for what is no pack."""
     try:
         with closing(_read_only(path)) as database:
-            cards = database.execute("SELECT id FROM cards")
-            pictures = database.execute("SELECT card_id FROM looks")
             return Contents(
-                frozenset(row[0] for row in cards),
-                frozenset(row[0] for row in pictures),
-                frozenset((row[0], row[1]) for row in database.execute(named)),
+                frozenset(_column(database, "SELECT id, '' FROM cards")),
+                frozenset(_column(database, "SELECT card_id, '' FROM looks")),
+                frozenset(_column(database, "SELECT id, '' FROM cards WHERE variants <> ''")),
+                frozenset(_pairs(database, _NAMED)),
             )
     except sqlite3.Error:
         return Contents()
+
+
+_NAMED = "SELECT cards.id, named.key FROM cards, json_each(cards.names) AS named"
+
+
+def _column(database: sqlite3.Connection, sql: str) -> list[str]:
+    return [one for one, _ in _pairs(database, sql)]
+
+
+def _pairs(database: sqlite3.Connection, sql: str) -> list[tuple[str, str]]:
+    """Return the rows of a query; none where the pack is of before its columns, or damaged."""
+    try:
+        return database.execute(sql).fetchall()
+    except sqlite3.DatabaseError:
+        return []
 
 
 def _is_promo(printing: Printing, of_set: CatalogueSet) -> bool:

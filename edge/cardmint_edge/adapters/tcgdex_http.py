@@ -22,6 +22,8 @@ LONGEST_WAIT_S = 30.0
 LONGEST_RETRY_AFTER_S = 300.0
 TIMEOUT_S = 30.0
 MAX_ANSWER_BYTES = 16 << 20
+END_BYTES = 1024
+"""A picture's end mark lies in its last bytes: some programs write a little behind it."""
 USER_AGENT = f"cardmint-edge/{__version__} (catalogue fetch)"
 
 T = TypeVar("T")
@@ -101,13 +103,13 @@ class TcgdexHttp:
         """
         return self._retrying()(self._json, f"{self._url}/{path}", shape, etag)
 
-    def picture(self, url: str) -> bytes:
-        """Return the picture at an address.
+    def picture(self, url: str, etag: str = "") -> Answer[bytes]:
+        """Return the picture at an address; without a value when it is that of `etag`.
 
         Raises:
             NotThere, NoSense, Retry: as `json`.
         """
-        return self._retrying()(self._picture, url)
+        return self._retrying()(self._picture, url, etag)
 
     def close(self) -> None:
         """Close the connections."""
@@ -126,12 +128,14 @@ class TcgdexHttp:
             raise NoSense(f"{url} answered no such JSON ({error}; {kind})") from None
         return Answer(value=value, etag=headers.get("etag", ""))
 
-    def _picture(self, url: str) -> bytes:
-        _, body, headers = self._get(url, "")
+    def _picture(self, url: str, etag: str) -> Answer[bytes]:
+        status, body, headers = self._get(url, etag)
+        if status == HTTPStatus.NOT_MODIFIED:
+            return Answer(value=None, etag=etag)
         if not is_picture(body):
             kind = headers.get("content-type", "no content type")[:80]
-            raise NoSense(f"{url} answered no picture ({kind})")
-        return body
+            raise NoSense(f"{url} answered no whole picture ({len(body)} bytes of {kind})")
+        return Answer(value=body, etag=headers.get("etag", ""))
 
     def _get(self, url: str, etag: str) -> tuple[int, bytes, httpx.Headers]:
         self._wait_until_welcome()
@@ -205,8 +209,12 @@ def retry_after(text: str, now: datetime) -> float:
 
 
 def is_picture(content: bytes) -> bool:
-    """Return whether bytes begin as JPEG, PNG or WebP do."""
-    return (
-        content.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
-        or content[:4] + content[8:12] == b"RIFFWEBP"
-    )
+    """Return whether bytes begin and end as a JPEG, PNG or WebP does."""
+    end = content[-END_BYTES:]
+    if content.startswith(b"\xff\xd8\xff"):
+        return b"\xff\xd9" in end
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"IEND\xaeB`\x82" in end
+    if content[:4] + content[8:12] == b"RIFFWEBP":
+        return len(content) >= 8 + int.from_bytes(content[4:8], "little")
+    return False

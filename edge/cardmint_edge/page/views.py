@@ -1,6 +1,6 @@
 """The page as HTML."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from uuid import UUID
@@ -11,16 +11,19 @@ from starlette.responses import HTMLResponse
 from cardmint_contracts.cards import (
     Candidate,
     Card,
+    CardId,
     Condition,
     Decision,
     Edition,
     Finish,
     Image,
+    Language,
     Money,
     Outline,
     ScanDefaults,
 )
 from cardmint_contracts.currencies import digits
+from cardmint_contracts.events import CardScanned
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_edge.domain.scan_record import ScanRecord
@@ -54,12 +57,21 @@ NOT_A_CARD: frozenset[str] = frozenset(
 )
 """Reasons for which no candidate is offered."""
 
+VARIANT_REASONS: frozenset[str] = frozenset(
+    {
+        Reason.OTHER_FINISH,
+        Reason.OTHER_EDITION,
+        Reason.FINISH_NEEDED,
+        Reason.EDITION_NEEDED,
+    }
+)
+
 HEADINGS: Mapping[str, str] = {
     Reason.SEVERAL_CARDS: "More than one card lies there",
     Reason.LOOKS_LIKE_CARD_BACK: "This looks like the back of a card",
     Reason.CARD_BACK: "This looks like the back of a card",
     Reason.UNKNOWN_CARD: "Nothing in the catalogue is like this card",
-    Reason.NOT_IN_CATALOGUE: "This card is not in the catalogue",
+    Reason.NOT_IN_CATALOGUE: "The catalogue seems to lack this card",
     Reason.TOO_DARK: "It is too dark to see a card",
     Reason.NO_CARD_FOUND: "No card was found",
 }
@@ -70,8 +82,9 @@ ADVICE: Mapping[str, str] = {
     Reason.CARD_BACK: "Turn the card over.",
     Reason.UNKNOWN_CARD: "Turn the card over, or put it with other games and languages; a newer set"
     " needs a newer catalogue.",
-    Reason.NOT_IN_CATALOGUE: "Dismiss a card of another game. A set that is newer than the"
-    " catalogue: fetch and build the catalogue again.",
+    Reason.NOT_IN_CATALOGUE: "Search it by its number or name first: glare or a worn edge can hide"
+    " the number. If it is not found, its set is newer than the catalogue: fetch and build that"
+    " again. Dismiss a card of another game.",
     Reason.NO_CARD_FOUND: "Lay one card on a plain ground, whole and flat.",
     Reason.SEVERAL_CARDS: "Leave one card under the camera.",
     Reason.CUT_OFF: "Move the card so that all its corners are in the picture.",
@@ -95,9 +108,10 @@ class StationView:
     `cloud_answers` is whether the cloud's questions are known here, so that `open_tasks` is all.
     `uploads` is whether images are uploaded at all. `languages` has, for the scan of a question
     about a language, the languages to choose from, `outlines` those of several cards in its image.
-    `printed_name` is the last card's name in its language or the one that is set, `exists_as` the
-    finishes in which it exists; none where none are known. `variants` has, for the scan of a
-    question, the finishes and editions in which its first candidate exists.
+    `named` has, for each scan that shows one, its card or likeliest card, named in the card's
+    language; `exists_as` the finishes in which the last one exists, none where none are known.
+    `variants` has, for the scan of a question, the finishes and editions in which its first
+    candidate exists.
     """
 
     status: OutboxStatus
@@ -121,7 +135,7 @@ class StationView:
     problems: Sequence[str] = ()
     price: "PriceSummary | None" = None
     cloud_answers: bool = True
-    printed_name: str = ""
+    named: Mapping[UUID, Card] = field(default_factory=dict)
     exists_as: Sequence[Finish] = ()
     variants: Mapping[UUID, Mapping[str, Sequence[Finish] | Sequence[Edition]]] = field(
         default_factory=dict
@@ -220,6 +234,7 @@ class PageRenderer:
         environment.filters["known_card"] = known_card
         environment.filters["language"] = language_name
         environment.filters["language_text"] = scan_language
+        environment.filters["variant_alone"] = asks_variant_alone
         environment.filters["language_alone"] = asks_language_alone
         environment.filters["advice"] = advice_on
         environment.filters["heading"] = heading
@@ -277,6 +292,36 @@ def known_card(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> Card |
     """Return the card that a scan shows, as a person said or the station accepted it."""
     answer = answers.get(record.scan.scan)
     return (answer.card if answer is not None else None) or record.scan.card
+
+
+def asks_variant_alone(reasons: Sequence[str]) -> bool:
+    """Return whether the printing is certain, and only its finish or edition is asked about."""
+    return bool(reasons) and VARIANT_REASONS.issuperset(reasons)
+
+
+def likeliest(scan: CardScanned) -> Card | None:
+    """Return a scan's card, or its first candidate."""
+    return scan.card or (scan.candidates[0].card if scan.candidates else None)
+
+
+def named_cards(
+    scans: Iterable[ScanRecord],
+    answers: Mapping[UUID, ScanAnswer],
+    name: Callable[[CardId, Language | None], Card | None],
+) -> dict[UUID, Card]:
+    """Return the card that each scan shows, as a person said or as is likeliest, in its language.
+
+    `name` returns a printing named in a language; None where it is not known.
+    """
+    named = {}
+    for record in scans:
+        scan, answer = record.scan, answers.get(record.scan.scan)
+        card = known_card(record, answers) or likeliest(scan)
+        if card is not None:
+            language = answer.language if answer is not None else None
+            language = language or scan.counted_language or scan.defaults.language
+            named[scan.scan] = name(card.id, language) or card
+    return named
 
 
 def scan_outcome(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> str:

@@ -1,16 +1,19 @@
 """Accounts in tests: a master key of theirs, and admins with a second factor."""
 
 from datetime import datetime, timedelta
+from ipaddress import ip_network
 
 import pyotp
 
 from cardmint_cloud.accounts import Accounts, SignedIn
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.sealing import MasterKeys
+from cardmint_cloud.adapters.webhook_http import WebhookHttp
 from cardmint_cloud.domain.one_time_codes import STEP_S
 from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.second_factors import SecondFactors
+from cardmint_cloud.webhooks import Webhooks
 
 MASTERS = MasterKeys([bytes(range(32))])
 PASSWORD = "a long sentence about herons"
@@ -18,6 +21,11 @@ PASSWORD = "a long sentence about herons"
 
 def accounts_of(pool: Pool, tenant: str = "shop", *, everybody: bool = False) -> Accounts:
     return Accounts(pool, tenant, MASTERS, everybody=everybody)
+
+
+def webhooks_of(accounts: Accounts) -> Webhooks:
+    """Return webhooks that may go to loopback."""
+    return Webhooks(accounts, WebhookHttp([ip_network("127.0.0.0/8")]))
 
 
 async def enrol(accounts: Accounts, session: str, now: datetime) -> tuple[str, ...]:

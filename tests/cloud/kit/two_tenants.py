@@ -34,7 +34,7 @@ from cardmint_contracts.changes import ItemValues
 from cardmint_contracts.control import Manifest
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.stations import StationState
-from tests.cloud.kit.accounts import PASSWORD, accounts_of, enrol
+from tests.cloud.kit.accounts import PASSWORD, accounts_of, enrol, webhooks_of
 from tests.cloud.kit.cards import NOW, RECOGNISER, accepted, send
 from tests.cloud.kit.images import picture
 from tests.cloud.kit.prices import QuoteSourceStub, quote
@@ -81,6 +81,7 @@ class TenantIds:
     lease: str
     station: str
     station_code: str
+    webhook: str
 
 
 def unknown_ids(like: TenantIds) -> TenantIds:
@@ -115,6 +116,7 @@ def unknown_ids(like: TenantIds) -> TenantIds:
         lease=str(uuid4()),
         station="none-side",
         station_code="AAAA-BBBB-CCCC-DDDD",
+        webhook=str(uuid4()),
     )
 
 
@@ -233,6 +235,10 @@ async def fill_every_table(
 
     own = TenantDatabase(pool, tenant)
     await save_view(own, tenant, f"kept by {mark}", f"lot:{place.lot}", now=NOW)
+    # An address of documentation: nothing is ever sent there.
+    webhooks, target = webhooks_of(accounts), f"https://192.0.2.7/of-{mark}"
+    webhook, _ = await webhooks.make(target, (), by=owner_of, now=NOW)
+    await webhooks.test(webhook, NOW)
     await identities.add(own, tenant, digest_of(mark), owner_of, NOW)
 
     async with own.transaction() as connection:
@@ -273,6 +279,7 @@ async def fill_every_table(
         lease=str(lease),
         station=station,
         station_code=code,
+        webhook=str(webhook),
     )
 
 

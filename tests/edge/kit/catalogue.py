@@ -5,12 +5,20 @@ import socket
 import subprocess
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 
+from cardmint_contracts.catalogue import CatalogueSet
+from cardmint_edge.adapters.catalogue_folder import open_catalogue
+from cardmint_edge.adapters.tcgdex_http import TcgdexHttp
+from cardmint_edge.catalogue_fetch import CatalogueFetch, FetchRequest
+from cardmint_edge.catalogue_update import FetchSummary
+from cardmint_edge.progress import LineProgress
 from cardmint_lab.system import installed_script
 
 LANTERNS = {
@@ -65,12 +73,13 @@ def write_database(folder: Path, *, cards: int = 40) -> Path:
 
 
 def write_pictures(folder: Path, numbers: range = range(1, 4)) -> Path:
-    """Write pictures of some cards of `lan1`, and return the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write pictures of some cards of `lan1`, large ones in `high`, and return the folder."""
+    (folder / "high").mkdir(parents=True, exist_ok=True)
     for number in numbers:
         noise = np.random.default_rng(number).integers(0, 255, (12, 9, 3), dtype=np.uint8)
-        picture = cv2.resize(noise, (245, 337), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / f"lan1-{number}.jpg"), picture)
+        for place, size in ((folder, (245, 337)), (folder / "high", (600, 825))):
+            picture = cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(place / f"lan1-{number}.jpg"), picture)
     return folder
 
 
@@ -110,3 +119,45 @@ class StandIn:
             else:
                 return
         raise TimeoutError("the stand-in does not answer")
+
+
+def fetch(
+    stand_in: StandIn,
+    out: Path,
+    *,
+    said: list[str] | None = None,
+    sleeps: list[float] | None = None,
+    **changes: Any,
+) -> tuple[FetchSummary, TcgdexHttp]:
+    def nap(seconds: float) -> None:
+        if sleeps is not None:
+            sleeps.append(seconds)
+
+    lines: list[str] = []
+    api = TcgdexHttp(stand_in.url, connections=4, sleep=nap)
+    with closing(api):
+        summary = CatalogueFetch(
+            api,
+            out,
+            FetchRequest(**{"languages": ("en",), "connections": 4, **changes}),
+            source=stand_in.url,
+            progress=LineProgress(lines.append),
+            warn=pytest.fail if said is None else said.append,
+        ).run()
+    return summary, api
+
+
+def sets_of(folder: Path) -> dict[str, CatalogueSet]:
+    read = [source.read(pytest.fail) for source in open_catalogue(folder).sets]
+    return {one.id: one for one in read if one is not None}
+
+
+def content(folder: Path) -> dict[str, object]:
+    """What a catalogue says, without the moment when it was asked."""
+    files: dict[str, object] = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted((folder / "sets").rglob("*.json"))
+    }
+    index = json.loads((folder / "catalogue.json").read_bytes())
+    files["index"] = {key: value for key, value in index.items() if key != "made_at"}
+    return files

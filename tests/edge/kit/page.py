@@ -9,7 +9,7 @@ from tests.edge.kit.folders import quick_folder
 from tests.edge.kit.scans import NOW, STAMP
 from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE
 
-from cardmint_contracts.cards import Finish
+from cardmint_contracts.cards import Card, Finish
 from cardmint_contracts.prices import LastPrice
 from cardmint_contracts.reasons import Reason
 from cardmint_edge.adapters.image_store import ImageStore
@@ -29,6 +29,7 @@ from cardmint_edge.page.views import (
     MachineSummary,
     PriceSummary,
     StationView,
+    named_cards,
 )
 from cardmint_edge.review_tasks import ReviewTasks
 from cardmint_edge.station_view import first_questions
@@ -64,7 +65,7 @@ class PageBench:
         self.can_capture = True
         self.picture: bytes | None = None
         self.price: PriceSummary | None = None
-        self.printed_name = ""
+        self.names: dict[tuple[str, str | None], Card] = {}
         self.exists_as: tuple[Finish, ...] = ()
         self.languages: tuple[str, ...] = ()
         self.catalogue_days: int | None = None
@@ -120,7 +121,9 @@ class PageBench:
             may_object=open_to_objection(self.outbox, scans),
             has_live=self.picture is not None,
             price=self.price,
-            printed_name=self.printed_name,
+            named=named_cards(
+                scans, self.tasks.answers, lambda card, language: self.names.get((card, language))
+            ),
             exists_as=self.exists_as,
             variants=self.variants,
             figures=self.figures.read(self.outbox.defaults.lot, NOW, self.tasks.answers),

@@ -63,6 +63,9 @@ TENANT_TABLES: dict[str, tuple[str, ...]] = {
     "stations": CHANGE,
     "view_links": ANY,
     "watermarks": CHANGE,
+    "webhook_deliveries": ANY,
+    "webhook_secrets": ANY,
+    "webhooks": ANY,
 }
 """Tables with policies, and what the service may do there. Into `COPIED` it copies besides."""
 

@@ -53,6 +53,12 @@ def _of_account() -> ForeignKeyConstraint:
     )
 
 
+def _of_webhook() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["tenant", "webhook"], ["webhooks.tenant", "webhooks.webhook"], ondelete="CASCADE"
+    )
+
+
 def _text(name: str) -> Column[str]:
     return Column(name, Text, nullable=False, server_default=_EMPTY)
 
@@ -688,6 +694,57 @@ feed_runs = Table(
     Column("entries", LargeBinary, nullable=False),
     Column("first", BigInteger),
     PrimaryKeyConstraint("tenant", "id"),
+)
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _tenant(),
+    Column("webhook", Uuid, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("kinds", ARRAY(Text), nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("next", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("failed_at", Moment),
+    Column("due_at", Moment, nullable=False),
+    Column("off", Text, nullable=False, server_default=text("''")),
+    Column("leased_until", Moment),
+    PrimaryKeyConstraint("tenant", "webhook"),
+)
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    _tenant(),
+    Column("secret", Uuid, nullable=False),
+    Column("webhook", Uuid, nullable=False),
+    Column("master", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("ends_at", Moment),
+    PrimaryKeyConstraint("tenant", "secret"),
+    _of_webhook(),
+)
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    _tenant(),
+    Column("id", BigInteger, autoincrement=True, nullable=False),
+    Column("webhook", Uuid, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("sent_at", Moment, nullable=False),
+    Column("milliseconds", Integer, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("answer", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "id"),
+    _of_webhook(),
+)
+Index("webhook_secrets_of", webhook_secrets.c.tenant, webhook_secrets.c.webhook)
+Index(
+    "webhook_deliveries_of",
+    webhook_deliveries.c.tenant,
+    webhook_deliveries.c.webhook,
+    webhook_deliveries.c.id,
 )
 Index("account_sessions_of", account_sessions.c.tenant, account_sessions.c.account)
 Index("account_factors_of", account_factors.c.tenant, account_factors.c.account)

@@ -36,6 +36,7 @@ from cardmint_edge.adapters.cameras.other_forms import OTHER_FORM, OtherForms
 from cardmint_edge.adapters.decode import Unreadable
 from cardmint_edge.adapters.open_files import has_writer
 from cardmint_edge.adapters.photo_time import taken_at
+from cardmint_edge.adapters.picture_end import PicturePart, picture_part
 from cardmint_edge.capture import Shot, SourceFile, SourceFiles
 from cardmint_edge.domain.same_shot import SameShot, mark_of
 from cardmint_edge.errors import Retry
@@ -52,13 +53,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """The file whose shot is given and not confirmed. `origin` is where it lay in the folder."""
+    """The file whose shot is given and not confirmed.
+
+    `origin` is where it lay in the folder, `part` the picture in it.
+    """
 
     place: str
     path: Path
     stamp: Stamp
     origin: Path
     taken: tuple[str, str]
+    part: PicturePart
     shot: Shot = field(repr=False)
 
 
@@ -97,11 +102,17 @@ class FolderCamera:
         self._sleep = sleep
         self._read = read
         self._places = FolderPlaces(folder)
+        self._notices = FileNotices(clock)
         self._intake = FolderIntake(
-            folder, self._places, settle_s=settle_s, clock=clock, read=read, has_writer=has_writer
+            folder,
+            self._places,
+            settle_s=settle_s,
+            clock=clock,
+            read=read,
+            has_writer=has_writer,
+            notices=self._notices,
         )
         self._forms = OtherForms(self._places, read)
-        self._notices = FileNotices(clock)
         self._counted = CountedFiles(self._places, read, clock)
         self._given: _Given | None = None
         self._unfinished_at = clock()
@@ -153,10 +164,14 @@ class FolderCamera:
                 return None
             self._sleep(min(POLL_S, left))
 
-    def take(self) -> None:
-        """Take complete files while a card is recognised. What goes wrong is for `next` to say."""
+    def take(self) -> float:
+        """Take complete files while a card is recognised. What goes wrong is for `next` to say.
+
+        Returns the seconds until there is more to do.
+        """
         with suppress(Retry):
-            self._intake.take()
+            return min(self._intake.take(), POLL_S)
+        return POLL_S
 
     def capture(self) -> bool:
         """Return False: this camera takes no shot on command."""
@@ -176,13 +191,21 @@ class FolderCamera:
             log.warning("a counted file was removed meanwhile", file=given.shot.origin)
         else:
             # A program that had the file open may have written the next picture into it.
-            whole = same_content(stamp, given.stamp)
+            whole = same_content(stamp, given.stamp) or self._has_more(given)
             to = DONE if whole else ""
             path = self._places.move(given.place, given.path, to, name=given.origin)
             if whole:
                 mark = mark_of(given.shot.frame, given.taken)
                 self._counted.add(path, given.origin, stamp, given.shot.digest, mark)
         self._given = None
+
+    def _has_more(self, given: _Given) -> bool:
+        """Return whether a given file that changed still begins with the picture of the shot."""
+        try:
+            content, _ = self._read(self._places.at(given.place, given.path))
+        except (FileNotFoundError, Unreadable):
+            return False
+        return given.part.begins(content)
 
     def set_aside(self, reason: str, message: str) -> None:
         """Move the last shot's file to `parked/`.
@@ -218,8 +241,9 @@ class FolderCamera:
         return self._places.dismiss(key)
 
     def _keep_taking(self) -> None:
-        while not self._closed.wait(POLL_S):
-            self.take()
+        pause = POLL_S
+        while not self._closed.wait(pause):
+            pause = self.take()
 
     def _unfinished(self) -> _Given | None:
         """Return what comes before all others; look for it when it is time to."""
@@ -261,7 +285,7 @@ class FolderCamera:
             # It is treated as any other file; its digest still says whether it counted.
             self._places.move(place, path, "")
             return None
-        return _Given(place, path, stamp, path, taken_at(content), shot)
+        return _Given(place, path, stamp, path, taken_at(content), picture_part(content), shot)
 
     def _first_waiting(self) -> _Given | None:
         """Return the shot of the first file that was taken and can be used."""
@@ -280,13 +304,16 @@ class FolderCamera:
                 continue
             counting = self._places.move(WAITING, taken.path, COUNTING)
             self._intake.remove(taken)
-            if not same_content(stamp, taken.stamp):
+            part = taken.part
+            if not same_content(stamp, taken.stamp) and not (part and part.begins(content)):
+                part = None
                 self._notices.add(taken.origin, OVERWRITTEN, _OVERWRITTEN, len(content))
                 log.warning(
                     "a picture was overwritten by a program that kept it open",
                     file=printable(taken.origin),
                 )
-            return _Given(COUNTING, counting, stamp, taken.origin, taken_at(content), shot)
+            part = part or picture_part(content)
+            return _Given(COUNTING, counting, stamp, taken.origin, taken_at(content), part, shot)
         return None
 
     def _is_other_form(self, taken: TakenFile, shot: Shot, content: bytes) -> bool:

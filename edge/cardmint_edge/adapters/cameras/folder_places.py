@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from cardmint_edge.adapters.cameras.file_names import natural_order, numbered, printable
 from cardmint_edge.adapters.decode import Unreadable
+from cardmint_edge.adapters.picture_end import PicturePart
 from cardmint_edge.capture import SourceFile
 from cardmint_edge.errors import Retry
 
@@ -87,14 +88,28 @@ class FolderPlaces:
         """Return whether a folder in the watched folder is one of the station's places."""
         return os.path.lexists(self._folder / name / MARKER)
 
-    def adopt(self) -> None:
-        """Mark the places of a station of before 2026-11-28, which had no marks."""
+    def mark(self) -> Path:
+        """Return the mark of `waiting/`, a file that no program has open; make both.
+
+        Raises:
+            OSError: they cannot be made.
+        """
+        with self._mutex:
+            self._make(WAITING)
+        return self.at(WAITING, Path(MARKER))
+
+    def adopt(self) -> list[str]:
+        """Mark the places of a station of before 2026-11-28, which had no marks.
+
+        Returns those whose files are not looked at any more.
+        """
         if not (self._folder / COUNTING).is_dir() or any(map(self.is_own, PLACES)):
-            return
+            return []
         # `counting` comes last: should this end halfway, the others are known.
         for place in (AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED, COUNTING):
             with suppress(OSError):
                 (self._folder / place / MARKER).write_text(_MARK, encoding="utf-8")
+        return [place for place in (DONE, DISMISSED) if self.is_own(place)]
 
     def latest(self, place: str, path: Path) -> list[Path]:
         """Return the files that were moved to a place last under a name, the newest first."""
@@ -180,21 +195,34 @@ class FolderPlaces:
                 "unreadable-file", f"it cannot be copied to {WAITING}/ ({error.strerror})"
             ) from error
 
-    def put_for_copy(self, path: Path, copy: Path) -> bool:
+    def put_for_copy(self, path: Path, copy: Path, part: PicturePart) -> bool:
         """Put a file in the place of its copy in `done/`. False: the copy is not counted yet.
 
-        Where the copy is not in `done/`, the file is moved there beside it.
+        `part` is the picture in both. Where the copy is not in `done/`, the file is moved there
+        beside it.
         """
         if any(os.path.lexists(self.at(place, copy)) for place in (WAITING, COUNTING)):
             return False
         with suppress(OSError):
-            content = self.at("", path).read_bytes()
             for counted in self.latest(DONE, path):
-                if self.at(DONE, counted).read_bytes() == content:
+                if part.begins(self.at(DONE, counted).read_bytes()):
                     self.at("", path).replace(self.at(DONE, counted))
                     return True
         self.move("", path, DONE)
         return True
+
+    def remove(self, place: str, path: Path) -> None:
+        """Remove a copy whose file lies in the folder.
+
+        Raises:
+            Retry: it cannot be removed.
+        """
+        try:
+            self.at(place, path).unlink(missing_ok=True)
+        except OSError as error:
+            raise Retry(
+                f"{printable(self.at(place, path))}: cannot be removed ({error.strerror})"
+            ) from error
 
     def move(
         self, place: str, path: Path, to: str, *, name: Path | None = None, spare: int = 0

@@ -1,6 +1,7 @@
 """What the readers of all sources share: checking one card at a time, and one number a card."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -18,6 +19,8 @@ Warn = Callable[[str], None]
 T = TypeVar("T")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_JOINERS = {"\u200c", "\u200d"}
+"""Invisible, but scripts are written with them."""
 
 FIRST_ONE_YEAR = 2003
 """From this year on cards print one year; before, they print those of earlier prints, too."""
@@ -43,12 +46,48 @@ def _named(raw: bytes) -> str:
 
 
 def assemble(values: dict[str, Any], where: str, warn: Warn) -> Printing | None:
-    """Return the printing with these values; None, and a line, when the contract refuses them."""
+    """Return the printing with these values, its texts plain.
+
+    None, and a line, when it has no name, or the contract refuses the values.
+    """
     try:
-        return convert(values, Printing)
+        printing = convert(plain(values), Printing)
     except msgspec.ValidationError as error:
         warn(f"{where}: skipped card {str(values.get('id'))[:80]!r}: {error}")
         return None
+    if not printing.names:
+        warn(f"{where}: skipped card {printing.id!r}: it has no name")
+        return None
+    return printing
+
+
+def plain(value: Any) -> Any:
+    """Return a value with all texts in it plain, at every level of lists and dictionaries."""
+    match value:
+        case str():
+            return plain_text(value)
+        case dict():
+            return {key: plain(one) for key, one in value.items()}
+        case list() | tuple():
+            return [plain(one) for one in value]
+        case _:
+            return value
+
+
+def plain_text(text: str) -> str:
+    """Return a text in one line without what is invisible.
+
+    Control characters count as spaces. Format characters go, such as those that turn the direction
+    of writing (U+202E) or take no room (U+200B), and so do halves of surrogate pairs.
+    """
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()
+    shown = "".join(
+        letter
+        for letter in _CONTROL.sub(" ", text)
+        if letter in _JOINERS or unicodedata.category(letter) not in {"Cf", "Cs"}
+    )
+    return " ".join(shown.split())
 
 
 def each_number_once(printings: Iterable[Printing], where: str, warn: Warn) -> tuple[Printing, ...]:
@@ -94,11 +133,9 @@ def tcgdex_card_id(set_id: str, local_id: str) -> str:
 
 
 def one_line(names: dict[str, Any]) -> Names:
-    """Return names in one line each, without empty ones and spaces around them."""
+    """Return names as plain text, without empty ones."""
     found = {
-        language: " ".join(_CONTROL.sub(" ", name).split())
-        for language, name in names.items()
-        if isinstance(name, str)
+        language: plain_text(name) for language, name in names.items() if isinstance(name, str)
     }
     return {language: name for language, name in found.items() if name}
 
@@ -150,14 +187,14 @@ def variant_of(
     finish = _FINISHES.get(kind)
     if finish is None:
         return None
-    stamped = tuple(stamps)
+    stamped = tuple(map(plain_text, stamps))
     others = tuple(stamp for stamp in stamped if _compact(stamp) != _FIRST)
     return Variant(
         finish=finish,
         edition=Edition.FIRST if len(others) < len(stamped) else None,
         stamps=others,
-        subtype="" if subtype == "unlimited" else subtype,
-        foil=foil or (kind if kind in {"metal", "lenticular"} else ""),
+        subtype="" if subtype == "unlimited" else plain_text(subtype),
+        foil=plain_text(foil) or (kind if kind in {"metal", "lenticular"} else ""),
         jumbo=size == "jumbo",
         languages=tuple(languages),
         tcgplayer=tcgplayer,

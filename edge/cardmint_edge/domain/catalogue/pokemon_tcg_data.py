@@ -1,6 +1,7 @@
 """The public pokemon-tcg-data repository: `sets/en.json` and `cards/en/<set>.json`, in English."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Struct
@@ -19,8 +20,12 @@ from cardmint_edge.domain.catalogue.assembly import (
     copyright_year,
     each_number_once,
     one_line,
+    plain,
     read_card,
 )
+
+ORIGIN = "pokemon-tcg-data"
+"""The kind of source, as `CatalogueSet.origin` has it."""
 
 
 class DataSet(Struct, frozen=True):
@@ -32,6 +37,21 @@ class DataSet(Struct, frozen=True):
     printedTotal: int | None = None  # noqa: N815 - the source's name
     ptcgoCode: str = ""  # noqa: N815 - as above
     releaseDate: str = ""  # noqa: N815 - as above
+    total: int = 0
+    updatedAt: str = ""  # noqa: N815 - as above
+
+    @property
+    def released(self) -> str:
+        """The first day of sale, as the catalogue has it."""
+        return self.releaseDate.replace("/", "-")
+
+    @property
+    def updated(self) -> datetime | None:
+        """When the source last changed the set; None where it does not say so."""
+        try:
+            return datetime.strptime(self.updatedAt, "%Y/%m/%d %H:%M:%S").replace(tzinfo=UTC)
+        except ValueError:
+            return None
 
 
 class _Move(Struct, frozen=True):
@@ -67,18 +87,21 @@ def read_set(entry: DataSet, cards: Iterable[msgspec.Raw], warn: Warn) -> Catalo
     printings = each_number_once((one for one in found if one is not None), where, warn)
     return msgspec.structs.replace(
         convert(
-            {
-                "id": entry.id,
-                "region": Region.INTERNATIONAL.value,
-                "names": one_line({ENGLISH: entry.name}),
-                "printings": [],
-                # Before 2023 no code was printed beside the number.
-                "code": entry.ptcgoCode,
-                "official": entry.printedTotal or 0,
-                "released": _released(entry),
-                "series": entry.series,
-                "ids": {"pokemon_tcg": entry.id},
-            },
+            plain(
+                {
+                    "id": entry.id,
+                    "region": Region.INTERNATIONAL.value,
+                    "names": one_line({ENGLISH: entry.name}),
+                    "origin": ORIGIN,
+                    "printings": [],
+                    # Before 2023 no code was printed beside the number.
+                    "code": entry.ptcgoCode,
+                    "official": entry.printedTotal or 0,
+                    "released": entry.released,
+                    "series": entry.series,
+                    "ids": {"pokemon_tcg": entry.id},
+                }
+            ),
             CatalogueSet,
         ),
         printings=printings,
@@ -102,7 +125,7 @@ def _printing(entry: DataSet, raw: bytes, where: str, warn: Warn) -> Printing | 
             "rarity": card.rarity or "",
             "regulation_mark": card.regulationMark or "",
             "copyright_year": copyright_year(
-                Region.INTERNATIONAL, _released(entry), entry.printedTotal or 0
+                Region.INTERNATIONAL, entry.released, entry.printedTotal or 0
             ),
             "ids": SourceIds(pokemon_tcg=card.id),
         },
@@ -113,7 +136,3 @@ def _printing(entry: DataSet, raw: bytes, where: str, warn: Warn) -> Printing | 
 
 def _names(moves: list[_Move] | None) -> list[dict[str, str]]:
     return [names for move in moves or [] if (names := one_line({ENGLISH: move.name}))]
-
-
-def _released(entry: DataSet) -> str:
-    return entry.releaseDate.replace("/", "-")

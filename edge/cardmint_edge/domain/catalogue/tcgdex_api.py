@@ -16,12 +16,16 @@ from cardmint_edge.domain.catalogue.assembly import (
     each_number_once,
     identify,
     one_line,
+    plain,
     printed_names,
     tcgdex_card_id,
     variant_of,
     variants_of_flags,
     with_editions,
 )
+
+ORIGIN = "tcgdex"
+"""The kind of source, as `CatalogueSet.origin` has it."""
 
 ASIAN_LANGUAGES = frozenset({"ja", "ko", "zh-tw", "zh-cn", "th", "id"})
 """Languages of the Asian sets; all others have the international ones."""
@@ -35,6 +39,7 @@ class ApiSetBrief(Struct, frozen=True):
     """An entry of the list of sets."""
 
     id: _ApiId
+    name: str = ""
 
 
 class ApiCardBrief(Struct, frozen=True):
@@ -147,18 +152,23 @@ def merge(answers: Sequence[tuple[str, LanguageAnswers]], warn: Warn) -> Catalog
     official = main.abbreviation.official if main.abbreviation else None
     return msgspec.structs.replace(
         convert(
-            {
-                "id": catalogue_set_id(region, main.id),
-                "region": region.value,
-                "names": one_line({one: answer.of_set.name for one, answer in answers}),
-                "printings": [],
-                "code": main.id if region is Region.ASIA else official or "",
-                "codes": {one: code for one, code in codes.items() if code and code != official},
-                "official": main.cardCount.official,
-                "released": main.releaseDate or "",
-                "series": main.serie.id,
-                "ids": SourceIds(tcgdex=main.id),
-            },
+            plain(
+                {
+                    "id": catalogue_set_id(region, main.id),
+                    "region": region.value,
+                    "names": one_line({one: answer.of_set.name for one, answer in answers}),
+                    "origin": ORIGIN,
+                    "printings": [],
+                    "code": main.id if region is Region.ASIA else official or "",
+                    "codes": {
+                        one: code for one, code in codes.items() if code and code != official
+                    },
+                    "official": main.cardCount.official,
+                    "released": main.releaseDate or "",
+                    "series": main.serie.id,
+                    "ids": SourceIds(tcgdex=main.id),
+                }
+            ),
             CatalogueSet,
         ),
         printings=printings,

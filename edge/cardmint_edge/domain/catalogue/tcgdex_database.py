@@ -16,6 +16,7 @@ from cardmint_edge.domain.catalogue.assembly import (
     each_number_once,
     identify,
     one_line,
+    plain,
     printed_names,
     read_card,
     tcgdex_card_id,
@@ -23,6 +24,9 @@ from cardmint_edge.domain.catalogue.assembly import (
     variants_of_flags,
     with_editions,
 )
+
+ORIGIN = "tcgdex-database"
+"""The kind of source, as `CatalogueSet.origin` has it."""
 
 
 class DatabaseSet(Struct, frozen=True):
@@ -32,6 +36,7 @@ class DatabaseSet(Struct, frozen=True):
     region: Region
     name: dict[str, str]
     official: int = 0
+    cards: int = 0
     abbreviations: dict[str, str] = {}
     serie: str = ""
     releaseDate: dict[str, str] | str | None = None  # noqa: N815 - the source's name
@@ -89,18 +94,21 @@ def read_set(entry: DatabaseSet, cards: Iterable[msgspec.Raw], warn: Warn) -> Ca
     code = entry.id if entry.region is Region.ASIA else official
     return msgspec.structs.replace(
         convert(
-            {
-                "id": catalogue_set_id(entry.region, entry.id),
-                "region": entry.region.value,
-                "names": one_line(entry.name),
-                "printings": [],
-                "code": code,
-                "codes": codes,
-                "official": entry.official,
-                "released": entry.released,
-                "series": entry.serie,
-                "ids": _ids(entry.thirdParty, entry.id),
-            },
+            plain(
+                {
+                    "id": catalogue_set_id(entry.region, entry.id),
+                    "region": entry.region.value,
+                    "names": one_line(entry.name),
+                    "origin": ORIGIN,
+                    "printings": [],
+                    "code": code,
+                    "codes": codes,
+                    "official": entry.official,
+                    "released": entry.released,
+                    "series": entry.serie,
+                    "ids": _ids(entry.thirdParty, entry.id),
+                }
+            ),
             CatalogueSet,
         ),
         printings=printings,

@@ -1,11 +1,12 @@
 """The catalogue's numbers, names, health points and artists, indexed to be scored all at once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cardmint_contracts.cards import CardId
 from cardmint_edge.domain.reading.ctc import Reading
 from cardmint_edge.domain.reading.lexicon import (
     ALPHABET,
@@ -138,38 +139,49 @@ class CatalogueTexts:
     """The catalogue's numbers, names, health points and artists, by card."""
 
     def __init__(self, facts: Iterable[PrintedFacts]) -> None:
-        known = list(facts)
-        forms = [
-            number_forms(card.number, card.total, promo=card.promo, code=card.code)
-            for card in known
-        ]
-        self.cards = [card.card_id for card in known]
-        self.numbers = TextIndex(form for own in forms for form in own if _is_distinctive(form))
-        # A single letter is found in every strip.
-        names = [_names(card) for card in known]
-        self.names = TextIndex(name for own in names for name in own.values())
-        self.health = TextIndex(card.health for card in known if card.health.isdigit())
-        credit_lines = {artist: _credit(artist) for artist in {card.artist for card in known}}
-        self.artists = TextIndex(credit_lines.values())
-        self.number_rows = np.full((len(known), FORMS), -1, dtype=np.int32)
-        for card, own in enumerate(forms):
-            rows = [row for form in own if (row := self.numbers.row(form)) >= 0][:FORMS]
-            self.number_rows[card, : len(rows)] = rows
-        self.name_rows = np.full((len(known), len(NAMED)), -1, dtype=np.int32)
-        self._language_rows = np.full((len(known), len(NAMED)), -1, dtype=np.int32)
-        for card, spelt in enumerate(names):
-            by_language = {language: self.names.row(name) for language, name in spelt.items()}
-            found = sorted({*by_language.values()})[: len(NAMED)]
-            self.name_rows[card, : len(found)] = found
-            self._language_rows[card] = [by_language.get(language, -1) for language in NAMED]
-        self.health_rows = np.array([self.health.row(card.health) for card in known], np.int32)
-        self._artist_rows = {
-            card.card_id: self.artists.row(credit_lines[card.artist]) for card in known
-        }
-        self._forms = dict(zip(self.cards, forms, strict=True))
-        self._points = {card.card_id: card.health for card in known if card.health.isdigit()}
-        self._codes = {card.card_id: card.code for card in known if card.code}
+        self.cards: list[CardId] = []
+        self._forms: dict[CardId, tuple[str, ...]] = {}
+        self._points: dict[CardId, str] = {}
+        self._codes: dict[CardId, str] = {}
+        names, credited = list[tuple[str, ...]](), list[str]()
+        # In one pass, and each text once: all facts at once took 40 MB.
+        same: dict[str, str] = {}
+        for card in facts:
+            self.cards.append(card.card_id)
+            self._forms[card.card_id] = number_forms(
+                card.number, card.total, promo=card.promo, code=card.code
+            )
+            names.append(tuple(same.setdefault(name, name) for name in _names(card)))
+            credited.append(same.setdefault(card.artist, card.artist))
+            if card.health.isdigit():
+                self._points[card.card_id] = same.setdefault(card.health, card.health)
+            if card.code:
+                self._codes[card.card_id] = same.setdefault(card.code, card.code)
         self._places = {card_id: place for place, card_id in enumerate(self.cards)}
+        forms = self._forms.values()
+        self.numbers = TextIndex(form for own in forms for form in own if _is_distinctive(form))
+        self.names = TextIndex(name for own in names for name in own)
+        self.health = TextIndex(self._points.values())
+        credit_lines = {artist: _credit(artist) for artist in set(credited)}
+        self.artists = TextIndex(credit_lines.values())
+        self.number_rows = np.full((len(self.cards), FORMS), -1, dtype=np.int32)
+        self.name_rows = np.full((len(self.cards), len(NAMED)), -1, dtype=np.int32)
+        self._language_rows = np.full((len(self.cards), len(NAMED)), -1, dtype=np.int32)
+        for place, card_id in enumerate(self.cards):
+            rows = [self.numbers.row(form) for form in self._forms[card_id]]
+            rows = [row for row in rows if row >= 0][:FORMS]
+            self.number_rows[place, : len(rows)] = rows
+            by_language = [self.names.row(name) for name in names[place]]
+            found = sorted({row for row in by_language if row >= 0})
+            self.name_rows[place, : len(found)] = found
+            self._language_rows[place] = by_language
+        self.health_rows = np.array(
+            [self.health.row(self.health_points(card_id)) for card_id in self.cards], np.int32
+        )
+        self._artist_rows = {
+            card_id: self.artists.row(credit_lines[artist])
+            for card_id, artist in zip(self.cards, credited, strict=True)
+        }
 
     def number_forms(self, card_id: str) -> tuple[str, ...]:
         """Return the forms of a printing's number; none for a card outside of the catalogue."""
@@ -204,14 +216,16 @@ class CatalogueTexts:
         return self._artist_rows.get(card_id, -1)
 
 
-def _names(card: PrintedFacts) -> dict[str, str]:
-    """Return a card's names by language, in the reader's letters.
+def _names(card: PrintedFacts) -> Iterator[str]:
+    """Yield a card's names by language, in the reader's letters; empty where it has none.
 
-    What a catalogue adds in brackets ("Boss's Orders (Lysandre)") does not stand in the title.
+    A single letter is found in every strip. What a catalogue adds in brackets ("Boss's Orders
+    (Lysandre)") does not stand in the title.
     """
     names = {"en": card.name, **card.names}
-    printed = {language: plain(name.partition(" (")[0]) for language, name in names.items()}
-    return {language: name for language in NAMED if len(name := printed.get(language, "")) > 1}
+    for language in NAMED:
+        name = plain(names.get(language, "").partition(" (")[0])
+        yield name if len(name) > 1 else ""
 
 
 def best_of(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:

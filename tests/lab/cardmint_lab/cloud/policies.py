@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
+from typing import Literal
 
 import asyncpg
 
@@ -36,6 +37,10 @@ from cardmint_lab.system import installed_script
 
 TARGET = 1.1
 CONNECTIONS = 32
+Manner = Literal["made", "same", "tag"]
+"""How programs ask: for another address each time, so that each answer is made; for the same one
+again; or with the tag of the answer before."""
+
 PATHS = ("/api/v1/{tenant}/items?limit=50", "/api/v1/{tenant}/stations", "/api/v1/{tenant}/reviews")
 OTHERS = 20
 """Other tenants with rows in the same tables."""
@@ -264,32 +269,32 @@ def _cpu(where: RunningServers, service: ChildProcess) -> Iterator[list[float]]:
 
 
 async def ask_all(
-    ports: Sequence[int], paths: list[str], token: str, seconds: float, *, again: bool = False
+    ports: Sequence[int], paths: list[str], token: str, seconds: float, manner: Manner = "made"
 ) -> list[float]:
     """Ask over all connections until the time is over; return how long each answer took.
 
-    The connections are divided among the ports and the paths. With `again` each sends the tag of
-    the answer before.
+    The connections are divided among the ports and the paths.
     """
     end = time.monotonic() + seconds
     found = await asyncio.gather(
         *(
-            _ask(ports[number % len(ports)], paths[number % len(paths)], token, end, again=again)
+            _ask(ports[number % len(ports)], paths[number % len(paths)], token, end, manner)
             for number in range(CONNECTIONS)
         )
     )
     return [one for some in found for one in some]
 
 
-async def _ask(port: int, path: str, token: str, end: float, *, again: bool = False) -> list[float]:
+async def _ask(port: int, path: str, token: str, end: float, manner: Manner) -> list[float]:
     """Ask one thing over one connection, again and again, with as little work as possible."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    asking = f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {token}\r\n"
-    request = f"{asking}\r\n".encode()
-    took: list[float] = []
+    rest = f" HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {token}\r\n"
+    apart = f"{path}{'&' if '?' in path else '?'}asked={id(writer)}-"
+    extra, took = "", list[float]()
     try:
         while (start := time.monotonic()) < end:
-            writer.write(request)
+            where = f"{apart}{len(took)}" if manner == "made" else path
+            writer.write(f"GET {where}{rest}{extra}\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
             status, low = head[9:12], head.lower()
             if status not in {b"200", b"304"}:
@@ -297,9 +302,9 @@ async def _ask(port: int, path: str, token: str, end: float, *, again: bool = Fa
             if status == b"200":
                 length = low.partition(b"content-length: ")[2].partition(b"\r\n")[0]
                 await reader.readexactly(int(length))
-            if again:
+            if manner == "tag":
                 tag = head[low.index(b"etag: ") + 6 :].partition(b"\r\n")[0].decode()
-                request = f"{asking}if-none-match: {tag}\r\n\r\n".encode()
+                extra = f"if-none-match: {tag}\r\n"
             took.append(time.monotonic() - start)
     finally:
         writer.close()

@@ -2,6 +2,9 @@
 
 The limit is measured in the same run: a route of Litestar alone, then with the token checked in
 memory, then with one row of the database (`bare_server`); with the servers that uvicorn has.
+
+Each path is asked for again while nothing changes, as programs do that look for changes; then with
+the tag of the answer before; then so that each answer is made anew.
 """
 
 import asyncio
@@ -20,6 +23,7 @@ from cardmint_lab.cloud.bare_server import STEPS
 from cardmint_lab.cloud.policies import (
     CONNECTIONS,
     PATHS,
+    Manner,
     ask_all,
     make_token,
     send_events,
@@ -79,16 +83,16 @@ def run(*, read_s: float, given: GivenServers, say: Callable[[str], None]) -> Re
         token = asyncio.run(make_token(where.service, TENANT))
 
         def measured(
-            what: str, path: str, servers: Sequence[_Server], *, again: bool = False
+            what: str, path: str, servers: Sequence[_Server], manner: Manner = "same"
         ) -> None:
             ports = [port for port, _ in servers]
-            asyncio.run(ask_all(ports, [path], token, min(1.0, read_s)))  # Warms up.
+            asyncio.run(ask_all(ports, [path], token, min(1.0, read_s), manner))  # Warms up.
             server = where.postgres.pid if where.postgres else None
             of_service: list[float] = []
             with ExitStack() as stack:
                 of_server = stack.enter_context(measure_cpu(server))
                 used = [stack.enter_context(measure_cpu(one.process.pid)) for _, one in servers]
-                took = asyncio.run(ask_all(ports, [path], token, read_s, again=again))
+                took = asyncio.run(ask_all(ports, [path], token, read_s, manner))
             of_service += [seconds for one in used for seconds in one]
             each = 1e6 / len(took)
             lines.append(
@@ -113,10 +117,11 @@ def run(*, read_s: float, given: GivenServers, say: Callable[[str], None]) -> Re
             for path in PATHS:
                 own = path.format(tenant=TENANT)
                 measured(path, own, [one])
-                measured(f"{path}, unchanged", own, [one], again=True)
+                measured(f"{path}, tag", own, [one], "tag")
+                measured(f"{path}, made", own, [one], "made")
             with _dashboard(where) as other:
                 for path in PATHS:
-                    measured(f"{path}, two", path.format(tenant=TENANT), [one, other])
+                    measured(f"{path}, made, two", path.format(tenant=TENANT), [one, other], "made")
     limit = max((one for one in lines if one.what.startswith("row")), key=attrgetter("requests"))
     slowest = min(line.requests for line in lines if line.what in PATHS)
     return ReadsReport(lines=tuple(lines), ratio=round(slowest / limit.requests, 3))

@@ -32,7 +32,10 @@ class CatalogueStandIn:
     """
 
     def __init__(self, data: Path, pictures: Path | None = None) -> None:
-        """Take a folder in the layout of TCGdex's database, and one of `<card id>.jpg`."""
+        """Take a folder in the layout of TCGdex's database, and one of `<card id>.jpg`.
+
+        Large pictures are those in its folder `high`, where there are any.
+        """
         self._data, self._pictures = data, pictures
         sets = msgspec.json.decode((data / "sets.json").read_bytes())
         self._sets = {
@@ -200,9 +203,14 @@ class CatalogueStandIn:
 
     def _picture(self, path: str) -> bytes | None:
         match path.strip("/").split("/"):
-            case ["assets", _, set_id, local_id, "low.jpg" | "high.jpg"] if self._pictures:
-                card_id = pokemon_tcg_id(set_id, local_id)
-                return (self._pictures / f"{card_id}.jpg").read_bytes()
+            case ["assets", _, set_id, local_id, ("low.jpg" | "high.jpg") as size] if (
+                self._pictures
+            ):
+                name = f"{pokemon_tcg_id(set_id, local_id)}.jpg"
+                high = self._pictures / "high" / name
+                if size == "high.jpg" and high.exists():
+                    return high.read_bytes()
+                return (self._pictures / name).read_bytes()
         return None
 
 

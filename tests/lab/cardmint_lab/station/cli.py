@@ -140,6 +140,40 @@ def soak(pack: Path, host: str, port: int, cards: int, *, as_json: bool) -> None
     _show(measure_soak(pack, host, port, cards), as_json=as_json)
 
 
+@station.command("overwrites")
+@_disk
+@click.option("--seconds", default=60.0, show_default=True, help="How long files are written.")
+@click.option("--slow", default=32, show_default=True, help="Files that come slowly beside it.")
+@click.option("--burners", default=0, show_default=True, help="Processes that use the processor.")
+@click.option("--niceness", default=0, show_default=True, help="Their niceness.")
+@click.option(
+    "--gap",
+    type=(float, float),
+    default=(0.6, 1.1),
+    show_default=True,
+    help="Shortest and longest time for which a picture lies complete, in seconds.",
+)
+@_json
+def overwrites(
+    folder: Path,
+    seconds: float,
+    slow: int,
+    burners: int,
+    niceness: int,
+    gap: tuple[float, float],
+    *,
+    as_json: bool,
+) -> None:
+    """Pictures that are lost because their name is overwritten in a watched folder."""
+    from cardmint_lab.station.overwrites import measure_overwrites
+
+    _quiet()
+    figures = measure_overwrites(
+        folder, seconds=seconds, slow=slow, burners=burners, niceness=niceness, gap=gap
+    )
+    _show(figures, as_json=as_json)
+
+
 def _quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -199,6 +199,21 @@ async def item_facets(connection: AsyncConnection, tenant: str, query: ItemQuery
         if len(facets[name]) < FACET_VALUES:
             facets[name].append({"value": row[name], "count": row["count"]})
     return facets
+
+
+async def places(
+    connection: AsyncConnection,
+    tenant: str,
+    query: ItemQuery,
+    kind: Literal["bin", "lot"],
+    *,
+    limit: int,
+) -> list[RowMapping]:
+    """Return the bins or lots of the items that a query finds, in order, with their `count`."""
+    value = _FACETS[kind]
+    statement = _found(select(value.label("value"), func.count().label("count")), tenant, query)
+    statement = statement.where(value != "").group_by(value).order_by(value).limit(limit)
+    return rows(await connection.execute(statement))
 
 
 async def set_names(connection: AsyncConnection, tenant: str, facets: Facets) -> dict[str, str]:

@@ -1,0 +1,107 @@
+"""Fetches the pictures of a catalogue's printings: those that are missing, damaged or too small."""
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Protocol
+
+from cardmint_edge.adapters.catalogue_answers import PictureRecords, Size, StoredPicture
+from cardmint_edge.adapters.catalogue_folder import IMAGES
+from cardmint_edge.adapters.durable_files import make_folder, write_file
+from cardmint_edge.adapters.regular_files import read_regular
+from cardmint_edge.adapters.tcgdex_http import Answer, NoSense, is_picture
+from cardmint_edge.domain.catalogue.assembly import Warn
+from cardmint_edge.errors import Park
+
+PICTURE_KIND = "jpg"
+
+
+class PictureApi(Protocol):
+    """TCGdex, as far as pictures need it. `picture` raises `Retry` and `Park`."""
+
+    def picture(self, url: str, etag: str = "") -> Answer[bytes]:
+        """Return the picture at an address; without a value when it is that of `etag`."""
+        ...
+
+
+class CataloguePictures:
+    """The folder `images` of a catalogue, and what is recorded of each picture in it.
+
+    A picture that is there in `high` is not replaced by one in `low`. With `refresh` each is asked
+    about again, and the content of its file is checked, too. `fetch` may be called by several
+    threads.
+    """
+
+    def __init__(self, folder: Path, api: PictureApi, size: Size, *, refresh: bool) -> None:
+        """Open the folder; close it after use. Raises OSError."""
+        self._folder = folder / IMAGES
+        make_folder(self._folder)
+        self._api = api
+        self._size = size
+        self._refresh = refresh
+        self._records = PictureRecords(folder)
+        self._lock = threading.Lock()
+
+    def is_wanted(self, card_id: str) -> bool:
+        """Return whether a printing's picture is to be asked for, by one thread at a time."""
+        known = self._known(card_id)
+        if known is not None and self._records.get(card_id) is None:
+            self._records.put(known)
+        return known is None or self._refresh or (known.size, self._size) == ("low", "high")
+
+    def fetch(self, card_id: str, address: str, warn: Warn) -> bool:
+        """Fetch a picture, `address` being that without size and kind; return whether it is new.
+
+        `warn` takes a line about one that cannot be had.
+
+        Raises:
+            Retry: the server is away or busy.
+            OSError: the disk is full, read-only or failing.
+        """
+        known = self._known(card_id)
+        size: Size = "high" if known is not None and known.size == "high" else self._size
+        etag = known.etag if known is not None and known.size == size else ""
+        path = self._path(card_id)
+        try:
+            answer = self._api.picture(f"{address}/{size}.{PICTURE_KIND}", etag)
+        except (Park, NoSense) as error:
+            warn(f"{path.name}: skipped: {error}")
+            return False
+        if answer.value is None:
+            return False
+        picture = _record(card_id, size, answer.value, answer.etag)
+        changed = known is None or known.sha256 != picture.sha256
+        if changed:
+            write_file(path, answer.value)
+        with self._lock:
+            self._records.put(picture)
+        return changed
+
+    def close(self) -> None:
+        """Close the records."""
+        self._records.close()
+
+    def _known(self, card_id: str) -> StoredPicture | None:
+        """Return the record of a picture whose file is there as it was received.
+
+        A whole picture without a record, such as one that a crash left, counts as one in `low`.
+        """
+        recorded, path = self._records.get(card_id), self._path(card_id)
+        try:
+            if recorded is not None and not self._refresh:
+                return recorded if path.stat().st_size == recorded.bytes else None
+            content = read_regular(path)
+        except OSError:
+            return None
+        found = _record(card_id, "low", content)
+        if recorded is None:
+            return found if is_picture(content) else None
+        return recorded if found.sha256 == recorded.sha256 else None
+
+    def _path(self, card_id: str) -> Path:
+        return self._folder / f"{card_id}.{PICTURE_KIND}"
+
+
+def _record(card_id: str, size: Size, content: bytes, etag: str = "") -> StoredPicture:
+    digest = hashlib.sha256(content).hexdigest()
+    return StoredPicture(card=card_id, size=size, bytes=len(content), sha256=digest, etag=etag)
