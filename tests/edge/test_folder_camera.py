@@ -438,6 +438,9 @@ FORMS = [
     ("scan.jpg", "thumb_scan.jpg"),
     ("scan.heic", "scan-thumbnail.JPG"),
     ("scan_thumb.jpg", "scan.jpg"),
+    ("IMG_0001_thumb.JPG", "IMG_0001.JPG"),
+    ("thumbnail.IMG_0001.JPG", "IMG_0001.JPG"),
+    ("scan-thumbnail.JPG", "scan.heic"),
 ]
 
 
