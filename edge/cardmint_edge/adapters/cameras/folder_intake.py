@@ -325,9 +325,8 @@ class FolderIntake:
             return
         self._places.move("", path, DONE)
         message = (
-            f"bytes that begin no picture came under the name of one that was taken before; they"
-            f" lie in {DONE}/, and count nothing; if they were a picture, write it again under"
-            " another name"
+            f"more bytes came under the name of a picture that was taken; they begin no picture,"
+            f" and lie in {DONE}/; if they were one, write it again under another name"
         )
         self._notices.add(path, TAIL, message, len(content))
         self._forget(path)
