@@ -226,20 +226,25 @@ class FolderIntake:
             Retry: it cannot be moved.
         """
         with self._mutex:
-            now, file = self._clock(), self._watched.get(taken.origin)
+            file = self._watched.get(taken.origin)
             if file is not None and file.copy is not None and file.copy.path == taken.path:
                 self._places.remove(WAITING, taken.path)  # the file itself is still there
                 file.copy = None
             else:
-                path = self._places.move(WAITING, taken.path, "", name=taken.origin)
-                stamp = self._places.stamp("", path)
-                if stamp is not None:
-                    file = self._watched[path] = _Watched(stamp, now, now, datetime.now(UTC))
-                    self._order = sorted(self._watched, key=natural_order)
+                file = self._lay_back(taken)
             self._taken.remove(taken)
             if file is not None:
-                file.fail(problem, now)
+                file.fail(problem, self._clock())
                 file.undecodable = True
+
+    def _lay_back(self, taken: TakenFile) -> _Watched | None:
+        path = self._places.move(WAITING, taken.path, "", name=taken.origin)
+        stamp, now = self._places.stamp("", path), self._clock()
+        if stamp is None:
+            return None  # somebody removed it
+        file = self._watched[path] = _Watched(stamp, now, now, datetime.now(UTC))
+        self._order = sorted(self._watched, key=natural_order)
+        return file
 
     def _take_settled(self) -> None:
         began = self._clock()
