@@ -31,7 +31,7 @@ from cardmint_edge.adapters.cameras.file_names import (
 )
 from cardmint_edge.adapters.cameras.folder import FolderCamera
 from cardmint_edge.adapters.cameras.folder_intake import read_file
-from cardmint_edge.adapters.cameras.folder_places import MARKER, Stamp
+from cardmint_edge.adapters.cameras.folder_places import MARKER, FolderPlaces, Stamp
 from cardmint_edge.adapters.decode import Unreadable, decode_image
 from cardmint_edge.adapters.open_files import has_writer
 from cardmint_edge.capture import NO_FILES, Camera
@@ -1131,6 +1131,52 @@ def test_a_complete_file_that_cannot_be_decoded_is_parked(
     assert [file.name for file in camera.waiting()] == ["a.jpg"]
     assert counted(camera, 33) == []
     assert [(file.name, file.reason) for file in camera.parked()] == [("a.jpg", "unreadable-image")]
+
+
+def test_a_file_that_is_removed_while_it_is_laid_back_blames_no_other(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = bytearray(pictures[0])
+    start = broken.index(b"\xff\xda") + 20
+    broken[start : len(broken) - 2] = b"\xff\x00" * ((len(broken) - 2 - start) // 2)
+    (folder / "a.jpg").write_bytes(broken)
+    (folder / "b.jpg").write_bytes(pictures[1])
+    move = FolderPlaces.move
+
+    def move_and_lose(places: FolderPlaces, place: str, path: Path, to: str, **named: Path) -> Path:
+        moved = move(places, place, path, to, name=named.get("name"))
+        if not to:
+            (folder / moved).unlink()
+        return moved
+
+    monkeypatch.setattr(FolderPlaces, "move", move_and_lose)
+    assert counted(camera, 2) == ["b.jpg"]
+    assert camera.waiting() == ()
+
+
+def test_a_changed_file_that_cannot_be_read_when_it_is_confirmed_is_looked_at_again(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    failing = False
+
+    def read(path: Path) -> tuple[bytes, Stamp]:
+        if failing:
+            raise Unreadable("unreadable-file", "EIO")
+        return read_file(path)
+
+    camera = FolderCamera(
+        folder, clock=time.clock, sleep=time.sleep, read=read, has_writer=lambda _: False
+    )
+    with (folder / "a.jpg").open("wb", buffering=0) as held:
+        held.write(pictures[0])
+        assert camera.next(2) is not None
+        held.write(TAIL)
+        failing = True
+        camera.confirm()
+    failing = False
+    shot = camera.next(2)
+    assert shot is not None
+    assert shot.digest == sha256(pictures[0] + TAIL).hexdigest(), "asked about, not lost"
 
 
 def test_a_name_that_keeps_changing_is_named_and_its_last_picture_counts(
