@@ -1294,36 +1294,46 @@ def test_a_picture_that_is_overwritten_in_the_queue_of_a_share_is_named(
     assert camera.waiting() == ()
 
 
+@pytest.mark.parametrize("more", [b"", b"more"], ids=["as it was", "longer"])
+@pytest.mark.parametrize("killed", ["it waits", "it is counted", "it lies in done"])
 def test_a_copy_is_no_second_card_after_a_restart(
+    folder: Path, time: ManualClock, pictures: list[bytes], killed: str, more: bytes
+) -> None:
+    with (folder / "scan.jpg").open("wb", buffering=0) as held:
+        held.write(pictures[0])
+        if killed == "it waits":
+            (folder / "a.jpg").write_bytes(pictures[1])
+        camera = while_open(folder, time, held)
+        assert camera.next(2) is not None
+        if killed == "it lies in done":
+            camera.confirm()
+        held.write(more)
+    after = on_a_share(folder, time)
+    taken = counted(after, 5)
+    assert taken == {
+        "it waits": ["a.jpg", "scan.jpg"],
+        "it is counted": ["scan.jpg"],
+        "it lies in done": [],
+    }.get(killed)
+    whole = folder / "done" / "scan.jpg"
+    assert whole.read_bytes() == pictures[0] + more
+    assert not (folder / "scan.jpg").exists()
+    assert (len(below(folder, "done")), after.parked()) == (1 + (killed == "it waits"), [])
+    whole.unlink()
+    (folder / "scan.jpg").write_bytes(pictures[2])
+    assert counted(on_a_share(folder, time), 2) == ["scan.jpg"], "another card of that name"
+
+
+def test_a_file_whose_copy_was_removed_is_moved_to_done(
     folder: Path, time: ManualClock, pictures: list[bytes]
 ) -> None:
-    held = True
-
-    def station() -> FolderCamera:
-        return FolderCamera(
-            folder,
-            clock=time.clock,
-            sleep=time.sleep,
-            has_writer=lambda path: path.name != MARKER and held,
-        )
-
-    (folder / "scan.jpg").write_bytes(pictures[0])
-    assert counted(station(), 2) == ["scan.jpg"]
-    held = False
-    after = station()
-    shot = after.next(2)
-    assert shot is not None
-    assert shot.digest == sha256(pictures[0]).hexdigest(), "the digest says that it was counted"
-    after.confirm()
-    (folder / "done" / "scan.jpg").unlink()
-    held = True
-    camera = station()
-    (folder / "scan.jpg").write_bytes(pictures[1])
-    assert counted(camera, 2) == ["scan.jpg"]
-    shutil.rmtree(folder / "done")
-    held = False
+    with (folder / "scan.jpg").open("wb", buffering=0) as held:
+        held.write(pictures[0])
+        camera = while_open(folder, time, held)
+        assert counted(camera, 2) == ["scan.jpg"]
+        shutil.rmtree(folder / "done")
     assert counted(camera, 2) == []
-    assert below(folder, "done") == ["scan.jpg"], "its copy was removed"
+    assert below(folder, "done") == ["scan.jpg"]
 
 
 FORMATS = ["jpg", "png", "webp", "bmp", "tif", "heic"]
