@@ -13,7 +13,7 @@ from cardmint_cloud.adapters.postgres.catalogue import CatalogueImport, Imported
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import notify_all
 from cardmint_cloud.errors import ParkItem, StopService
-from cardmint_contracts.catalogue import CatalogueIndex, CatalogueSet, Names, Printing
+from cardmint_contracts.catalogue import CatalogueIndex, CatalogueSet
 from cardmint_contracts.catalogue_merge import with_known
 from cardmint_contracts.notifications import Subject
 
@@ -71,9 +71,7 @@ async def import_catalogue(
                 skip(str(error))
                 continue
             if known is not None and not replace_worse:
-                of_set = merged.with_known(
-                    of_set, *await catalogue.names_and_printings(connection, entry.id)
-                )
+                of_set = merged.with_known(of_set, await catalogue.known_set(connection, entry.id))
             ids = [printing.id for printing in of_set.printings]
             taken = {
                 card_id: owner
@@ -89,12 +87,11 @@ async def import_catalogue(
         for line in merged.lines(folder):
             warn(line)
         gone = sorted(before.keys() - {entry.id for entry in index.sets})
-        for set_id in gone:
-            if replace_worse:
-                await catalogue.drop_set(connection, set_id)
-                changed += 1
-            else:
-                skip(f"set {set_id}: not in {folder}: kept; --replace takes it out")
+        if replace_worse:
+            changed += len(gone)
+            await catalogue.drop_sets(connection, gone)
+        elif gone:
+            warn(f"{len(gone)} sets are not in {folder}, such as {gone[0]}: kept; {TAKE_OUT}")
         done = await catalogue.record_import(
             connection,
             now=now,
@@ -120,10 +117,8 @@ class _Merged:
     names: Counter[str] = field(default_factory=Counter)
     """Sets by language in which names are kept."""
 
-    def with_known(
-        self, later: CatalogueSet, names: Names, printings: tuple[Printing, ...]
-    ) -> CatalogueSet:
-        merged = with_known(later, names, printings)
+    def with_known(self, later: CatalogueSet, known: CatalogueSet) -> CatalogueSet:
+        merged = with_known(later, known)
         self.kept += merged.kept
         self.names.update(merged.languages)
         return merged.of_set

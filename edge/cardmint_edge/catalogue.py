@@ -298,26 +298,24 @@ def _refuse_unknown(
 
 
 def _refuse_worse(out: Path, before: Contents, after: Contents, chosen: frozenset[str]) -> None:
-    """Raise Stop when a pack lacks cards, pictures or names that the one in its place has.
+    """Raise Stop when a pack lacks cards, pictures, finishes or names that the one there has.
 
     Names in languages that were not `chosen`, where any are, are not missed.
     """
-    lost = sorted(before.cards - after.cards)
-    lost_pictures = sorted(before.pictures - after.pictures)
     missed = (one for one in before.names - after.names if not chosen or one[1] in chosen)
-    if not lost and (lost_names := sorted(missed)):
-        card, language = lost_names[0]
+    lacks = {
+        "cards": sorted(before.cards - after.cards),
+        "pictures": sorted(before.pictures - after.pictures),
+        "finishes of cards": sorted((before.variants & after.cards) - after.variants),
+        "names": [f"{card} in {language}" for card, language in sorted(missed)],
+    }
+    lost = {what: found for what, found in lacks.items() if found}
+    if lost:
+        counts = ", ".join(f"{len(found)} {what}" for what, found in lost.items())
         raise Stop(
-            f"{out}: nothing replaced: the new pack lacks {len(lost_names)} names of the one there,"
-            f" such as that of {card} in {language}: fetch all languages, or take it all the same"
-            " with --replace"
-        )
-    if lost or lost_pictures:
-        raise Stop(
-            f"{out}: nothing replaced: the new pack lacks {len(lost)} cards and"
-            f" {len(lost_pictures)} pictures of the one there, such as"
-            f" {(lost or lost_pictures)[0]}: complete --cards and --images, or take it all the"
-            " same with --replace"
+            f"{out}: nothing replaced: the new pack lacks {counts} of the one there, such as"
+            f" {next(iter(lost.values()))[0]}: fetch all languages, complete --cards and --images,"
+            " or take it all the same with --replace"
         )
 
 

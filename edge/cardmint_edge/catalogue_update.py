@@ -66,7 +66,7 @@ class KnownSets:
                     " that the source lacks are lost"
                 )
             return later
-        merged = with_known(later, known.names, known.printings)
+        merged = with_known(later, known)
         if merged.kept:
             warn(
                 f"{where}: {len(merged.kept)} cards are no longer in the source, such as"

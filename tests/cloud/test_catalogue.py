@@ -20,7 +20,7 @@ from cardmint_cloud.errors import StopService
 from cardmint_cloud.fleet import FleetPublisher
 from cardmint_cloud.local.postgres import database_environment
 from cardmint_contracts import topics
-from cardmint_contracts.catalogue import Printing, Region
+from cardmint_contracts.catalogue import Printing, Region, SourceIds
 from cardmint_contracts.control import NewestSets
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import decode
@@ -79,20 +79,25 @@ async def names_of(pool: Pool, card_id: str) -> dict[str, str] | None:
 async def test_printings_and_names_once_known_stay(pool: Pool, owner: Pool, tmp_path: Path) -> None:
     write_catalogue(tmp_path, BASE, NEW)
     await take_catalogue(owner, tmp_path, now=NOW, warn=pytest.fail)
-    renamed = replace(BASE.printings[0], names={"en": "Charizard!"})
-    write_catalogue(tmp_path, replace(BASE, names={"en": "Base"}, printings=(renamed,)), NEW)
+    renamed = replace(BASE.printings[0], names={"en": "Charizard!"}, variants=())
+    smaller = replace(BASE, names={"en": "Base"}, printings=(renamed,), ids=SourceIds())
+    write_catalogue(tmp_path, smaller, NEW)
     said: list[str] = []
     out = "--replace takes them out"
-    smaller = await take_catalogue(owner, tmp_path, now=NOW, warn=said.append)
+    done = await take_catalogue(owner, tmp_path, now=NOW, warn=said.append)
     assert said == [
         f"1 printings are no longer in {tmp_path}, such as base1-44: kept; {out}",
         f"names in fr (1 sets), ja (1 sets) are not in {tmp_path}: kept; {out}",
     ]
-    assert (smaller.changed, smaller.skipped, smaller.now.printings) == (1, 0, 3)
+    assert (done.changed, done.skipped, done.now.printings) == (1, 0, 3)
     assert await names_of(pool, "base1-4") == {
         "en": "Charizard!", "fr": "Dracaufeu", "ja": "リザードン",
     }  # fmt: skip
     assert await names_of(pool, "base1-44") == BASE.printings[1].names
+    assert await pool.fetchval(
+        "SELECT finishes FROM catalogue_printings WHERE card_id = 'base1-4'"
+    ) == ["holo"], "that no variants are known takes none away"
+    assert await catalogue.tcgplayer_groups(pool) == {"base1": 604, "me5": 24688}
     said.clear()
     again = await take_catalogue(owner, tmp_path, now=NOW, warn=said.append)
     assert (again.changed, again.now.printings) == (0, 3)
@@ -127,11 +132,12 @@ async def test_what_cannot_be_used_is_one_line_and_what_was_good_stays(
     write_catalogue(tmp_path / "next", other, complete=False)
     said.clear()
     done = await take_catalogue(owner, tmp_path / "next", now=NOW, warn=said.append)
-    assert (done.now.sets, done.now.printings, done.skipped) == (2, 3, 2)
+    assert (done.now.sets, done.now.printings, done.skipped) == (2, 3, 1)
+    out = "--replace takes them out"
     assert [line.partition(": ")[2] for line in said] == [
         "its download is not complete: run `cardmint-edge catalogue fetch` again",
         "skipped 'base1-4': set base1 has it",
-        f"not in {tmp_path / 'next'}: kept; --replace takes it out",
+        f"kept; {out}",
     ]
     gone = await take_catalogue(
         owner, tmp_path / "next", now=NOW, warn=said.append, replace_worse=True

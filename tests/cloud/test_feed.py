@@ -68,6 +68,20 @@ async def open_feed(pool: Pool, tenant: str = "shop") -> None:
         assert await rows.open_feed(connection, tenant, NOW) == begun
 
 
+async def put_station(pool: Pool, *, online: bool, epoch: int = 1) -> None:
+    """Let station `left` say that it is connected, or the broker that it is gone."""
+    state = StationState(
+        online=online,
+        epoch=epoch,
+        bootid=UUID(int=1),
+        stream=UUID(int=2),
+        time="2026-11-22T12:00:00Z",
+        version="9",
+    )
+    async with tenant_transaction(pool, "shop") as connection:
+        await stations.put_state(connection, "shop", "left", state, NOW)
+
+
 async def told(pool: Pool, tenant: str = "shop") -> list[tuple[int, str, Any]]:
     """Number what the feed has and return number, kind and data of each event."""
     async with tenant_transaction(pool, tenant) as connection:
@@ -187,16 +201,7 @@ async def test_a_price_is_told_when_it_changes(pool: Pool) -> None:
 async def test_a_station_is_told_when_it_comes_and_goes(pool: Pool) -> None:
     await open_feed(pool)
     for epoch, online in ((1, True), (1, True), (1, False), (0, False)):
-        state = StationState(
-            online=online,
-            epoch=epoch,
-            bootid=UUID(int=1),
-            stream=UUID(int=2),
-            time="2026-11-22T12:00:00Z",
-            version="9",
-        )
-        async with tenant_transaction(pool, "shop") as connection:
-            await stations.put_state(connection, "shop", "left", state, NOW)
+        await put_station(pool, online=online, epoch=epoch)
     assert await told(pool) == [
         (1, "stations/up", FeedStation(station="left", online=True, since=NOW, version="9")),
         (2, "stations/down", FeedStation(station="left", online=False, since=NOW, version="9")),
@@ -404,16 +409,7 @@ async def test_who_comes_late_has_snapshots(
     pool: Pool, worker: Worker, broker: LocalBroker
 ) -> None:
     await open_feed(pool)
-    state = StationState(
-        online=True,
-        epoch=1,
-        bootid=UUID(int=1),
-        stream=UUID(int=2),
-        time="2026-11-22T12:00:00Z",
-        version="9",
-    )
-    async with tenant_transaction(pool, "shop") as connection:
-        await stations.put_state(connection, "shop", "left", state, NOW)
+    await put_station(pool, online=True)
     await send(pool, accepted(), accepted(), doubtful())
     asking = Asking(broker.port)
     try:
@@ -514,13 +510,20 @@ async def test_a_message_that_the_broker_did_not_take_is_published_again(pool: P
     assert broker.numbers == [1, 2, 3, 4, 5, 3, 4, 5]
 
 
+def example(name: str, folder: Path) -> Path:
+    """Return a program of the documentation, as a file."""
+    page = (Path(__file__).parents[2] / "docs" / "feed.md").read_text()
+    programs = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (code,) = (one for one in programs if f"{name}.py" in one)
+    program = folder / f"{name}.py"
+    program.write_text(code)
+    return program
+
+
 async def test_the_example_counts_the_cards_of_a_lot(
     pool: Pool, worker: Worker, broker: LocalBroker, tmp_path: Path
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "feed.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    program = tmp_path / "lot_counter.py"
-    program.write_text(code)
+    program = example("lot_counter", tmp_path)
     await open_feed(pool)
     lot = ScanDefaults(lot="estate")
     first, second = accepted(defaults=lot), accepted(defaults=lot)
@@ -553,6 +556,35 @@ async def test_the_example_counts_the_cards_of_a_lot(
     finally:
         counter.kill()
         await counter.wait()
+
+
+async def test_the_example_appends_each_event_once(
+    pool: Pool, worker: Worker, broker: LocalBroker, tmp_path: Path
+) -> None:
+    program, file = example("csv_appender", tmp_path), tmp_path / "events.csv"
+    words = (program, "127.0.0.1", str(broker.port), "shop", "wall", "", file)
+
+    async def written(lines: int) -> None:
+        async with asyncio.timeout(60):
+            while not file.exists() or file.read_text().count("\n") < lines:  # noqa: ASYNC110  # a file has no event
+                await asyncio.sleep(0.05)
+
+    await open_feed(pool)
+    await send(pool, accepted(), accepted())
+    for lines in (2, 4):
+        appender = await asyncio.create_subprocess_exec(sys.executable, *words)
+        try:
+            await written(lines)
+            await send(pool, accepted())
+            await written(lines + 1)
+        finally:
+            appender.kill()
+            await appender.wait()
+        await send(pool, accepted())
+        with file.open("a") as out:
+            out.write("99,broken o")  # As a power cut leaves it.
+    numbers = [line.partition(",")[0] for line in file.read_text().splitlines()[:-1]]
+    assert numbers == ["1", "2", "3", "4", "5"]
 
 
 @pytest.mark.greenlets

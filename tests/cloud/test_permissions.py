@@ -40,6 +40,7 @@ LEAST: dict[tuple[str, str], Role] = {
     ("POST", "/jobs/1/retry"): Role.ADMIN,
     ("POST", "/providers/tcgdex/ask"): Role.ADMIN,
     ("POST", "/items/add"): Role.OPERATOR,
+    ("POST", "/items/import"): Role.OPERATOR,
     ("POST", "/items/views"): Role.OPERATOR,
     ("POST", "/items/views/remove"): Role.OPERATOR,
     ("POST", "/api/v1/shop/cards"): Role.OPERATOR,

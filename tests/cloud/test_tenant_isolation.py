@@ -33,6 +33,7 @@ from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.errors import NotFound
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.opening import open_for_printing
+from cardmint_cloud.web.import_pages import ImportForm
 from cardmint_cloud.web.item_forms import AddForm, ChangeForm
 from cardmint_cloud.web.routes import build_dashboard
 from tests.cloud.kit.accounts import MASTERS, PASSWORD, accounts_of, join, webhooks_of
@@ -62,6 +63,7 @@ WORDS = {
 }
 """Parameters of paths that name no tenant's thing, and what is put there."""
 
+BOUNDARY = "between-parts"
 SPANNING = {"due", "ask", "rescue", "age", "tidy"}
 """Tasks of the clock, which look after all tenants and take no identifiers."""
 
@@ -120,7 +122,12 @@ class Walk:
             self.accounts.forget_tries(asker.account)  # No pauses: they are not what is compared.
         headers = {**asker.headers}
         if asked.method == "POST":
-            headers["content-type"] = "application/x-www-form-urlencoded"
+            multipart = asked.content.startswith(f"--{BOUNDARY}")
+            headers["content-type"] = (
+                f"multipart/form-data; boundary={BOUNDARY}"
+                if multipart
+                else "application/x-www-form-urlencoded"
+            )
         if asked.method == "PATCH":
             headers["upload-offset"] = "0"
         return await self.client.request(
@@ -205,6 +212,8 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
     if annotation is AddForm:
         added = {"card": ids.card_id, "reference": ids.lot, "quantity": "2", "bin": "theirs"}
         return [urlencode(added)]
+    if annotation is ImportForm:
+        return [_file(f"item,version,note\n{ids.item},{ids.version},not theirs to write\n")]
     if annotation is not ChangeForm:
         fields = {field.name: values[field.name] for field in dataclasses.fields(annotation)}
         return [urlencode(fields)]
@@ -217,6 +226,15 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         {"chosen": named, "card": ids.card_id},
     )
     return [urlencode({**note, **one}) for one in which]
+
+
+def _file(content: str) -> str:
+    """Return a form with a file, which is imported."""
+    part = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="'
+    return (
+        f'{part}act"\r\n\r\nimport\r\n'
+        f'{part}file"; filename="cards.csv"\r\n\r\n{content}\r\n--{BOUNDARY}--\r\n'
+    )
 
 
 def _query(ids: TenantIds) -> str:

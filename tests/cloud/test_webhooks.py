@@ -1,10 +1,13 @@
 """Webhooks: the feed sent in order to a target that fails, over a real Postgres."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,11 +23,13 @@ from cardmint_cloud.adapters.webhook_http import WebhookHttp
 from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.domain.webhooks import PAUSES
 from cardmint_cloud.errors import Conflict, NotFound, StopService
+from cardmint_cloud.local.processes import accepts_connections, free_port
 from cardmint_cloud.webhooks import BOTH_GOOD_FOR, MOST, Webhooks, send_webhooks
 from tests.cloud.kit.accounts import MASTERS, accounts_of
 from tests.cloud.kit.accounts import join as join_as
-from tests.cloud.kit.cards import NOW, accepted, doubtful, send
+from tests.cloud.kit.cards import FOX, NOW, accepted, doubtful, send
 from tests.cloud.kit.receiver import Receiver, receiving, status
+from tests.cloud.test_feed import example
 
 pytestmark = pytest.mark.integration
 
@@ -335,3 +340,29 @@ async def test_they_are_sent_until_the_dashboard_ends(bench: Bench) -> None:
     async with asyncio.timeout(20):
         await came.wait()
     endless.cancel()
+
+
+async def test_the_example_tells_of_each_new_card(bench: Bench, tmp_path: Path) -> None:
+    port = free_port()
+    target = f"http://127.0.0.1:{port}/"
+    _, secret = await bench.webhooks.make(target, (), by=bench.by, now=NOW)
+    program = example("notifier", tmp_path)
+    notifier = await asyncio.create_subprocess_exec(
+        sys.executable, program, str(port), secret, stdout=subprocess.PIPE
+    )
+    try:
+        assert notifier.stdout is not None
+        async with asyncio.timeout(60):
+            while not accepts_connections(port):  # noqa: ASYNC110  # a port has no event
+                await asyncio.sleep(0.05)
+        await bench.happen(1, doubts=1)
+        now = datetime.now(UTC)
+        while await bench.webhooks.send_due(lambda: now, lambda: 0.0):
+            pass
+        async with asyncio.timeout(60):
+            assert await notifier.stdout.readline() == f"New: {FOX.name}\n".encode()
+    finally:
+        notifier.kill()
+        await notifier.wait()
+    (one,) = await bench.webhooks.list_all()
+    assert (one["next"], one["failures"]) == (3, 0)

@@ -183,17 +183,17 @@ def test_a_worse_pack_replaces_nothing_until_it_is_told_to(
     before = whole.read_bytes()
     sets = json.loads((data / "sets.json").read_text())
     (data / "sets.json").write_text(json.dumps([one for one in sets if one["id"] != "mot2"]))
-    with pytest.raises(Stop, match=r"nothing replaced.*lacks 10 cards and 0 pictures.*mot2-1:"):
+    with pytest.raises(Stop, match=r"nothing replaced.*lacks 10 cards, 20 names .*mot2-1:"):
         build(data, pictures, whole, pytest.fail)
     assert whole.read_bytes() == before
     assert build(data, pictures, whole, pytest.fail, replace_worse=True).cards == 25
     lantern = cards_file(data, "international/lan1")
     lantern.write_text(re.sub(r', "fr": "[^"]*"', "", lantern.read_text()))
-    with pytest.raises(Stop, match=r"nothing replaced.*lacks \d+ names.*of lan1-\w+ in fr:"):
+    with pytest.raises(Stop, match=r"nothing replaced.*lacks \d+ names.* as lan1-\w+ in fr:"):
         build(data, pictures, whole, pytest.fail)
     assert build(data, pictures, whole, pytest.fail, languages=["en", "th"]).cards == 25
     (pictures / "lan1-3.jpg").unlink()
-    with pytest.raises(Stop, match=r"0 cards and 1 pictures.*lan1-3:"):
+    with pytest.raises(Stop, match=r"lacks 1 pictures.*lan1-3:"):
         build(data, pictures, whole, pytest.fail)
     assert not list(whole.parent.glob(".whole*"))
 
@@ -351,6 +351,21 @@ def test_a_pack_of_the_version_before_goes_on_working(whole: Path, tmp_path: Pat
         assert (pack.facts("lan1-3"), pack.sets(), pack.moves("lan1-3")) == (None, (), [])
         assert len(list(pack.prints())) == 30
         assert recogniser_of(pack) is not None
+
+
+def test_a_worse_pack_takes_no_earlier_ones_place(whole: Path, data: Path, pictures: Path) -> None:
+    with closing(sqlite3.connect(whole)) as database:
+        database.executescript("ALTER TABLE cards DROP COLUMN names; UPDATE meta SET value = '2'")
+    (pictures / "lan1-3.jpg").unlink()
+    with pytest.raises(Stop, match=r"nothing replaced.*lacks 1 pictures .*lan1-3:"):
+        build(data, pictures, whole, pytest.fail)
+
+
+def test_finishes_are_not_lost_silently(whole: Path, data: Path, pictures: Path) -> None:
+    lantern = cards_file(data, "international/lan1")
+    lantern.write_text(lantern.read_text().replace("variants", "no_variants"))
+    with pytest.raises(Stop, match=r"nothing replaced.*lacks 20 finishes of cards .*lan1-1:"):
+        build(data, pictures, whole, pytest.fail)
 
 
 def test_the_commands_need_no_folders_named(

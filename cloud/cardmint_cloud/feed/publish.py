@@ -19,9 +19,10 @@ from cardmint_cloud.adapters.postgres import feed as rows
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, tenant_transaction
 from cardmint_cloud.adapters.postgres.feed import FeedMark, NumberedEntry
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
+from cardmint_cloud.domain.home_assistant import discovery
 from cardmint_cloud.domain.rendezvous import slot_of
 from cardmint_cloud.feed.events import event_of
-from cardmint_cloud.feed.replay import Replay, ReplayAsked
+from cardmint_cloud.feed.replay import Publish, Replay, ReplayAsked
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import digits
 from cardmint_contracts.feed import EVENT, FEED_TYPES, FeedCounters, FeedStation
@@ -59,15 +60,9 @@ class FeedBroker(Protocol):
         """Number of the current connection; 0 while there is none."""
         ...
 
-    def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        retain: bool = True,
-        properties: MessageProperties | None = None,
-    ) -> asyncio.Future[None]:
-        """Publish; the future is cancelled if the broker does not get or take the message."""
+    @property
+    def publish(self) -> Publish:
+        """What publishes a message."""
         ...
 
 
@@ -236,6 +231,8 @@ class FeedPublisher:
             topics.feed_station_topic(tenant, row["station"]): encode(FeedStation(**row))
             for row in stations
         }
+        devices = discovery(tenant, {row["station"]: row["version"] for row in stations})
+        now |= {topic: encode(device) for topic, device in devices.items()}
         counters = FeedCounters(
             stream=mark.stream,
             sequence=digits(self._published.get(tenant, mark.published)),

@@ -43,7 +43,8 @@ class PageContext:
     """One tenant's access to the service.
 
     `engine` reads (`queries.reading`), `pool` (asyncpg) writes (`tenant_transaction`). `drawing`
-    limits how many images are decoded at a time, `searching` how many reads of all items run.
+    limits how many images are decoded at a time, `searching` how many reads of all items, and
+    `importing` how many files run.
     `vocabulary` corrects what was misspelt.
     `accounts` is None where nobody signs in, `secure` whether browsers come by HTTPS.
     """
@@ -65,6 +66,7 @@ class PageContext:
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     searching: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
+    importing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
 
     def origin(self, request: PageRequest) -> str:
         """Return scheme, host and port by which the browser came."""

@@ -38,6 +38,7 @@ from cardmint_cloud.web import (
     catalogue_pages,
     dead_letter_pages,
     factor_pages,
+    import_pages,
     inventory_pages,
     item_api,
     item_pages,
@@ -134,6 +135,7 @@ def build_dashboard(
     parts: tuple[Any, ...] = (
         inventory_pages,
         item_pages,
+        import_pages,
         label_pages,
         item_api,
         review_pages,

@@ -350,27 +350,41 @@ def _read_only(path: Path) -> sqlite3.Connection:
 
 
 class Contents(NamedTuple):
-    """The printings of a pack, those with a picture, and those with a name by its language."""
+    """The printings of a pack, and those with a picture, with variants, with a name by language."""
 
     cards: frozenset[str] = frozenset()
     pictures: frozenset[str] = frozenset()
+    variants: frozenset[str] = frozenset()
     names: frozenset[tuple[str, str]] = frozenset()
 
 
 def contents(path: Path) -> Contents:
-    """Return what a pack has; nothing for what is no pack."""
-    named = "SELECT cards.id, named.key FROM cards, json_each(cards.names) AS named"
+    """Return what a pack has, of this version or an earlier one; nothing for what is no pack."""
     try:
         with closing(_read_only(path)) as database:
-            cards = database.execute("SELECT id FROM cards")
-            pictures = database.execute("SELECT card_id FROM looks")
             return Contents(
-                frozenset(row[0] for row in cards),
-                frozenset(row[0] for row in pictures),
-                frozenset((row[0], row[1]) for row in database.execute(named)),
+                frozenset(_column(database, "SELECT id, '' FROM cards")),
+                frozenset(_column(database, "SELECT card_id, '' FROM looks")),
+                frozenset(_column(database, "SELECT id, '' FROM cards WHERE variants <> ''")),
+                frozenset(_pairs(database, _NAMED)),
             )
     except sqlite3.Error:
         return Contents()
+
+
+_NAMED = "SELECT cards.id, named.key FROM cards, json_each(cards.names) AS named"
+
+
+def _column(database: sqlite3.Connection, sql: str) -> list[str]:
+    return [one for one, _ in _pairs(database, sql)]
+
+
+def _pairs(database: sqlite3.Connection, sql: str) -> list[tuple[str, str]]:
+    """Return the rows of a query; none where the pack is of before its columns, or damaged."""
+    try:
+        return database.execute(sql).fetchall()
+    except sqlite3.DatabaseError:
+        return []
 
 
 def _is_promo(printing: Printing, of_set: CatalogueSet) -> bool:

@@ -64,6 +64,49 @@ def demo(cards: int, folder: Path, leave: bool) -> None:
         sys.exit(1)
 
 
+@cli.group()
+def conformance() -> None:
+    """Check any deployment against what the documentation promises."""
+
+
+@conformance.command()
+@click.option("--host", required=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8883, show_default=True)
+@click.option("--tls/--no-tls", default=True, show_default=True)
+@click.option("--tenant", required=True)
+@click.option("--reader", required=True, help="The reader's name, without the tenant.")
+@click.option(
+    "--password", envvar="CARDMINT_READER_PASSWORD", default="", help="The reader's password."
+)
+@click.option("--wait-s", type=click.FloatRange(0.1, 60), default=5.0, show_default=True)
+def subscriber(
+    *, host: str, port: int, tls: bool, tenant: str, reader: str, password: str, wait_s: float
+) -> None:
+    """Follow a feed as a program does, and try what it must not do. Nothing is changed.
+
+    Exit code 1 when a promise is not met.
+    """
+    from cardmint_contracts.access import user_name
+    from cardmint_contracts.errors import BadTopic
+    from cardmint_lab.conformance import Subscriber, run
+
+    try:
+        user_name(tenant, reader)
+    except BadTopic as error:
+        raise click.UsageError(str(error)) from None
+    who = Subscriber(
+        host=host,
+        port=port,
+        tls=tls,
+        tenant=tenant,
+        reader=reader,
+        password=password,
+        wait_s=wait_s,
+    )
+    if not run(who, click.echo):
+        sys.exit(1)
+
+
 @cli.command()
 @click.option("--events", type=click.IntRange(10, 1_000_000), default=50_000, show_default=True)
 @click.option("--stations", type=click.IntRange(1, 100), default=10, show_default=True)

@@ -10,13 +10,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from cardmint_contracts import topics
-from cardmint_contracts.envelope import BATCH
-from cardmint_contracts.feed import FEED_TYPES, FeedEvent, ReplayRefusal, ReplayRequest
-from cardmint_contracts.wire import decode, encode
-
-ASK_AGAIN_S = 1.0
-"""Seconds after which an answer that did not come is asked for again."""
+from cardmint_contracts.feed import FeedEvent, ReplayRefusal
+from cardmint_contracts.following import ASK_AGAIN_S, FeedRefused, Following
+from cardmint_contracts.wire import decode
 
 
 class FeedFollower:
@@ -41,12 +37,9 @@ class FeedFollower:
         self.events: list[FeedEvent] = []
         self.heard_at: list[float] = []
         self.refusals: list[ReplayRefusal] = []
-        self.repeated = self.replays = self.out_of_order = 0
-        self._live = 0
-        self.last = last
-        self._tenant, self._reader = tenant, reader
-        self._ahead: dict[int, FeedEvent] = {}
-        self._asked_at: float | None = None
+        self.replays = self.out_of_order = self._live = 0
+        self.following = Following(tenant, reader, last=last)
+        self._reader = reader
         self._changed = threading.Condition()
         self._closed = threading.Event()
         self._login = username, password
@@ -101,76 +94,62 @@ class FeedFollower:
             return self._changed.wait_for(lambda: self.last >= last, timeout_s)
 
     @property
+    def last(self) -> int:
+        """The number of the last event that came."""
+        return self.following.last
+
+    @property
+    def repeated(self) -> int:
+        """How many events came again."""
+        return self.following.repeated
+
+    @property
     def stream(self) -> UUID | None:
         """The feed's name; None before the first event."""
-        return self.events[0].stream if self.events else None
+        return self.following.stream
 
-    def ask(self, first: int) -> None:
-        """Ask for the events from a number on."""
-        self._asked_at = time.monotonic()
+    def ask(self, request: bytes) -> None:
+        """Publish a request for a replay."""
         self.replays += 1
         said = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        said.ResponseTopic = topics.replay_answer_topic(self._tenant, self._reader)
-        said.CorrelationData = str(first).encode()
-        self.client.publish(
-            topics.replay_topic(self._tenant, self._reader),
-            encode(ReplayRequest(first=first)),
-            qos=1,
-            properties=said,
-        )
+        said.ResponseTopic = self.following.answer_topic
+        said.CorrelationData = str(self.replays).encode()
+        self.client.publish(self.following.request_topic, request, qos=1, properties=said)
 
     def _connected(self, client: mqtt.Client, *_: Any) -> None:
-        kinds = sorted({kind.steps.split("/")[0] for kind in FEED_TYPES.values()})
-        wanted = [topics.feed_topic(self._tenant, f"{kind}/+") for kind in kinds]
-        wanted.append(topics.replay_answer_topic(self._tenant, self._reader))
-        client.subscribe([(one, 1) for one in wanted])
+        client.subscribe([(one, 1) for one in self.following.subscriptions])
         with self._changed:
-            self.ask(self.last + 1)
+            self.following.connected()
+            self._ask()
 
     def _heard(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        payload = bytes(message.payload)
+        payload, said = bytes(message.payload), getattr(message.properties, "UserProperty", ())
+        newest = dict(said).get("newest")
         with self._changed:
-            if message.topic != topics.replay_answer_topic(self._tenant, self._reader):
-                event = decode(payload, FeedEvent)
+            if message.topic != self.following.answer_topic:
+                number = decode(payload, FeedEvent).number
                 # A number that comes again after a higher one is no disorder, but a repetition.
-                self.out_of_order += self.last < event.number < self._live
-                self._live = max(self._live, event.number)
-                self._take([event])
-                return
-            if message.properties.ContentType != BATCH:  # type: ignore[union-attr]
-                self.refusals.append(decode(payload, ReplayRefusal))
-                self._asked_at = None
-                self._changed.notify_all()
-                return
-            self._take(decode(payload, list[FeedEvent]))
-            if (newest := self._newest(message)) is not None:
-                self._asked_at = None
-                if newest > self.last:
-                    self.ask(self.last + 1)
+                self.out_of_order += self.last < number < self._live
+                self._live = max(self._live, number)
+            try:
+                ready = self.following.take(
+                    message.topic, payload, newest=int(newest) if newest else None
+                )
+            except FeedRefused as refused:
+                self.refusals.append(refused.refusal)
+            else:
+                self.events += ready
+                self.heard_at += [time.time()] * len(ready)
+                self._ask()
+            self._changed.notify_all()
 
-    def _newest(self, message: mqtt.MQTTMessage) -> int | None:
-        said = dict(getattr(message.properties, "UserProperty", ()))
-        return int(said["newest"]) if "newest" in said else None
-
-    def _take(self, events: list[FeedEvent]) -> None:
-        now = time.time()
-        for event in events:
-            if event.number <= self.last or event.number in self._ahead:
-                self.repeated += 1
-                continue
-            self._ahead[event.number] = event
-            while (ready := self._ahead.pop(self.last + 1, None)) is not None:
-                self.events.append(ready)
-                self.heard_at.append(now)
-                self.last += 1
-        if self._ahead and self._asked_at is None:
-            self.ask(self.last + 1)
-        self._changed.notify_all()
+    def _ask(self) -> None:
+        request = self.following.request(time.monotonic())
+        if request is not None:
+            self.ask(request)
 
     def _ask_again(self) -> None:
         while not self._closed.wait(ASK_AGAIN_S / 4):
             with self._changed:
-                asked_at = self._asked_at
-                late = asked_at is not None and time.monotonic() > asked_at + ASK_AGAIN_S
-                if late and self.client.is_connected():
-                    self.ask(self.last + 1)
+                if self.client.is_connected():
+                    self._ask()

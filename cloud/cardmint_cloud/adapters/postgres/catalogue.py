@@ -1,6 +1,6 @@
 """The catalogue's tables: written by the import, read for prices."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from cardmint_contracts.catalogue import (
     Names,
     Printing,
     Region,
+    SourceIds,
     finishes_of,
     name_in,
 )
@@ -58,17 +59,27 @@ async def imported_sets(connection: PostgresConnection) -> dict[str, ImportedSet
     }
 
 
-async def names_and_printings(
-    connection: PostgresConnection, set_id: str
-) -> tuple[Names, tuple[Printing, ...]]:
-    """Return a set's names and its printings in their order; nothing for a set that is new."""
-    names = await connection.fetchval("SELECT names FROM catalogue_sets WHERE set_id = $1", set_id)
+async def known_set(connection: PostgresConnection, set_id: str) -> CatalogueSet:
+    """Return a set that is imported; the codes of its languages are not kept."""
+    row = await connection.fetchrow("SELECT * FROM catalogue_sets WHERE set_id = $1", set_id)
     found = await connection.fetch(
         "SELECT facts FROM catalogue_printings WHERE set_id = $1 ORDER BY place", set_id
     )
-    return (
-        msgspec.json.decode(names or "{}", type=Names),
-        tuple(msgspec.json.decode(row["facts"], type=Printing) for row in found),
+    of_set = dict(row or {})
+    return CatalogueSet(
+        id=set_id,
+        region=Region(of_set["region"]),
+        names=msgspec.json.decode(of_set["names"], type=Names),
+        printings=tuple(msgspec.json.decode(row["facts"], type=Printing) for row in found),
+        code=of_set["code"],
+        official=of_set["official"],
+        released=of_set["released"],
+        series=of_set["series"],
+        ids=SourceIds(
+            tcgdex=of_set["tcgdex"],
+            tcgplayer=of_set["tcgplayer"],
+            cardmarket=of_set["cardmarket"],
+        ),
     )
 
 
@@ -81,17 +92,20 @@ async def owners(connection: PostgresConnection, card_ids: Iterable[str]) -> dic
     return {row["card_id"]: row["set_id"] for row in found}
 
 
-async def drop_set(connection: PostgresConnection, set_id: str) -> None:
-    """Take a set out."""
-    await connection.execute("DELETE FROM catalogue_printings WHERE set_id = $1", set_id)
-    await connection.execute("DELETE FROM catalogue_sets WHERE set_id = $1", set_id)
+async def drop_sets(connection: PostgresConnection, set_ids: Sequence[str]) -> None:
+    """Take sets out."""
+    for table in ("catalogue_printings", "catalogue_sets"):
+        await connection.execute(
+            f"DELETE FROM {table} WHERE set_id = ANY($1::text[])",  # noqa: S608 - constants
+            list(set_ids),
+        )
 
 
 async def put_set(
     connection: PostgresConnection, of_set: CatalogueSet, digest: str, left_out: frozenset[str]
 ) -> None:
     """Put a set in, in place of an earlier one; without the printings that are left out."""
-    await drop_set(connection, of_set.id)
+    await drop_sets(connection, [of_set.id])
     printings = [one for one in of_set.printings if one.id not in left_out]
     await connection.execute(
         "INSERT INTO catalogue_sets (set_id, region, name, names, code, official, released, series,"
