@@ -169,7 +169,10 @@ STEMS = [
 ENDS = [b".jpg", b".JPG", b".jpeg", b".jfif"]
 WAYS = [
     "at once", "in pieces", "renamed from .part", "renamed from .jpg", "empty first", "size first",
+    "with a trailer",
 ]  # fmt: skip
+TRAILER = b"\0\0\0\x18ftypmp42" + bytes(range(200))
+"""A video that comes behind its picture, by the file's name."""
 FORMS = ["", "", ".png", ".webp", ".bmp", "_thumb.jpg"]
 """How another file of the same picture is called, if there is one."""
 BESIDE = [b".CR2", b".NEF", b".xmp", b".jpg~", b".jpg_original", b".jpg.crdownload"]
@@ -253,7 +256,7 @@ class Writer:
 
     def arrive(self, begin: float, arrival: Arrival, name: bytes, content: bytes) -> None:
         whole, pause = len(content), arrival.pause
-        if arrival.way == "at once":
+        if arrival.way in {"at once", "with a trailer"}:
             self.do(begin, name, content)
         elif arrival.way == "in pieces":
             cuts = [whole * n // arrival.pieces for n in range(arrival.pieces + 1)]
@@ -312,6 +315,10 @@ def test_every_picture_of_a_folder_counts_once(
             whole = picture(number - 1 if copied else number)
             content = whole[: len(whole) // 2] if arrival.damaged else whole
             writer.arrive(begin, arrival, name, content)
+            # After a restart, or after a damaged picture, nobody knows what it came behind.
+            trailing = arrival.way == "with a trailer" and not (away or kills or arrival.damaged)
+            if trailing:
+                writer.do(writer.end + arrival.pause, name, TRAILER)
             # While the folder is away, a file may be taken under the name that it has first.
             named = not away or arrival.way != "renamed from .jpg"
             if arrival.form and named and not arrival.damaged and not arrival.copied:
@@ -322,19 +329,22 @@ def test_every_picture_of_a_folder_counts_once(
                     other,
                 )
             # The same name is used again once its file has settled and is taken: half a second.
-            free[name] = writer.end + (40.0 if arrival.damaged else 0.6)
+            settles_s = 4.0 if trailing else 0.6
+            free[name] = writer.end + (40.0 if arrival.damaged else settles_s)
             begin = free[name] if arrival.damaged and not away else begin
             damaged += arrival.damaged
             if not arrival.damaged:
                 expected[whole] = (
                     *expected.get(whole, (whole,)),
+                    whole + TRAILER,
                     picture(number, arrival.form or ".jpg"),
                 )
         if not away and not kills:
             # Everything before has been counted by then.
             settled = writer.end + round_s
             for number, arrival in enumerate(history):
-                if arrival.rewritten and not arrival.damaged and not arrival.copied:
+                plain = not arrival.copied and arrival.way != "with a trailer"
+                if arrival.rewritten and not arrival.damaged and plain:
                     new = picture(100 + number)
                     writer.rewrite(settled, picture(number), new)
                     expected[new] = (new,)
@@ -366,7 +376,7 @@ def test_every_picture_of_a_folder_counts_once(
         assert here.outbox.counters.scanned == len(expected), f"lost, or counted twice: {origins}"
         for forms in expected.values():
             assert any(here.counts(content) for content in forms)
-        assert {file.reason for file in camera.waiting()} <= {"other-form"}
+        assert {file.reason for file in camera.waiting()} <= {"other-form", "tail"}
         aside = [file.reason for file in camera.parked()]
         assert aside.count("unreadable-image") == damaged
         assert set(aside) <= {"unreadable-image", "same-picture", "other-form"}

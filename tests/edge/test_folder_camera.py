@@ -31,7 +31,7 @@ from cardmint_edge.adapters.cameras.file_names import (
 )
 from cardmint_edge.adapters.cameras.folder import FolderCamera
 from cardmint_edge.adapters.cameras.folder_intake import read_file
-from cardmint_edge.adapters.cameras.folder_places import MARKER, Stamp
+from cardmint_edge.adapters.cameras.folder_places import MARKER, FolderPlaces, Stamp
 from cardmint_edge.adapters.decode import Unreadable, decode_image
 from cardmint_edge.adapters.open_files import has_writer
 from cardmint_edge.capture import NO_FILES, Camera
@@ -438,6 +438,9 @@ FORMS = [
     ("scan.jpg", "thumb_scan.jpg"),
     ("scan.heic", "scan-thumbnail.JPG"),
     ("scan_thumb.jpg", "scan.jpg"),
+    ("IMG_0001_thumb.JPG", "IMG_0001.JPG"),
+    ("thumbnail.IMG_0001.JPG", "IMG_0001.JPG"),
+    ("scan-thumbnail.JPG", "scan.heic"),
 ]
 
 
@@ -1130,6 +1133,52 @@ def test_a_complete_file_that_cannot_be_decoded_is_parked(
     assert [(file.name, file.reason) for file in camera.parked()] == [("a.jpg", "unreadable-image")]
 
 
+def test_a_file_that_is_removed_while_it_is_laid_back_blames_no_other(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = bytearray(pictures[0])
+    start = broken.index(b"\xff\xda") + 20
+    broken[start : len(broken) - 2] = b"\xff\x00" * ((len(broken) - 2 - start) // 2)
+    (folder / "a.jpg").write_bytes(broken)
+    (folder / "b.jpg").write_bytes(pictures[1])
+    move = FolderPlaces.move
+
+    def move_and_lose(places: FolderPlaces, place: str, path: Path, to: str, **named: Path) -> Path:
+        moved = move(places, place, path, to, name=named.get("name"))
+        if not to:
+            (folder / moved).unlink()
+        return moved
+
+    monkeypatch.setattr(FolderPlaces, "move", move_and_lose)
+    assert counted(camera, 2) == ["b.jpg"]
+    assert camera.waiting() == ()
+
+
+def test_a_changed_file_that_cannot_be_read_when_it_is_confirmed_is_looked_at_again(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    failing = False
+
+    def read(path: Path) -> tuple[bytes, Stamp]:
+        if failing:
+            raise Unreadable("unreadable-file", "EIO")
+        return read_file(path)
+
+    camera = FolderCamera(
+        folder, clock=time.clock, sleep=time.sleep, read=read, has_writer=lambda _: False
+    )
+    with (folder / "a.jpg").open("wb", buffering=0) as held:
+        held.write(pictures[0])
+        assert camera.next(2) is not None
+        held.write(TAIL)
+        failing = True
+        camera.confirm()
+    failing = False
+    shot = camera.next(2)
+    assert shot is not None
+    assert shot.digest == sha256(pictures[0] + TAIL).hexdigest(), "asked about, not lost"
+
+
 def test_a_name_that_keeps_changing_is_named_and_its_last_picture_counts(
     camera: FolderCamera, folder: Path, time: ManualClock, pictures: list[bytes]
 ) -> None:
@@ -1245,36 +1294,46 @@ def test_a_picture_that_is_overwritten_in_the_queue_of_a_share_is_named(
     assert camera.waiting() == ()
 
 
+@pytest.mark.parametrize("more", [b"", b"more"], ids=["as it was", "longer"])
+@pytest.mark.parametrize("killed", ["it waits", "it is counted", "it lies in done"])
 def test_a_copy_is_no_second_card_after_a_restart(
+    folder: Path, time: ManualClock, pictures: list[bytes], killed: str, more: bytes
+) -> None:
+    with (folder / "scan.jpg").open("wb", buffering=0) as held:
+        held.write(pictures[0])
+        if killed == "it waits":
+            (folder / "a.jpg").write_bytes(pictures[1])
+        camera = while_open(folder, time, held)
+        assert camera.next(2) is not None
+        if killed == "it lies in done":
+            camera.confirm()
+        held.write(more)
+    after = on_a_share(folder, time)
+    taken = counted(after, 5)
+    assert taken == {
+        "it waits": ["a.jpg", "scan.jpg"],
+        "it is counted": ["scan.jpg"],
+        "it lies in done": [],
+    }.get(killed)
+    whole = folder / "done" / "scan.jpg"
+    assert whole.read_bytes() == pictures[0] + more
+    assert not (folder / "scan.jpg").exists()
+    assert (len(below(folder, "done")), after.parked()) == (1 + (killed == "it waits"), [])
+    whole.unlink()
+    (folder / "scan.jpg").write_bytes(pictures[2])
+    assert counted(on_a_share(folder, time), 2) == ["scan.jpg"], "another card of that name"
+
+
+def test_a_file_whose_copy_was_removed_is_moved_to_done(
     folder: Path, time: ManualClock, pictures: list[bytes]
 ) -> None:
-    held = True
-
-    def station() -> FolderCamera:
-        return FolderCamera(
-            folder,
-            clock=time.clock,
-            sleep=time.sleep,
-            has_writer=lambda path: path.name != MARKER and held,
-        )
-
-    (folder / "scan.jpg").write_bytes(pictures[0])
-    assert counted(station(), 2) == ["scan.jpg"]
-    held = False
-    after = station()
-    shot = after.next(2)
-    assert shot is not None
-    assert shot.digest == sha256(pictures[0]).hexdigest(), "the digest says that it was counted"
-    after.confirm()
-    (folder / "done" / "scan.jpg").unlink()
-    held = True
-    camera = station()
-    (folder / "scan.jpg").write_bytes(pictures[1])
-    assert counted(camera, 2) == ["scan.jpg"]
-    shutil.rmtree(folder / "done")
-    held = False
+    with (folder / "scan.jpg").open("wb", buffering=0) as held:
+        held.write(pictures[0])
+        camera = while_open(folder, time, held)
+        assert counted(camera, 2) == ["scan.jpg"]
+        shutil.rmtree(folder / "done")
     assert counted(camera, 2) == []
-    assert below(folder, "done") == ["scan.jpg"], "its copy was removed"
+    assert below(folder, "done") == ["scan.jpg"]
 
 
 FORMATS = ["jpg", "png", "webp", "bmp", "tif", "heic"]

@@ -99,8 +99,19 @@ def other_forms(path: Path) -> list[Path]:
     if re.fullmatch(r"IMG_\d{4}", stem, re.IGNORECASE):
         names += _in_all_formats(f"{stem[:4]}E{stem[4:]}", without="")
     if thumbnail is None:
-        names += [f"{stem}_thumb{own}", f"thumb_{stem}{own}"]
+        names += _thumbnails(stem, {path.suffix, ".jpg", ".JPG"})
     return [path.with_name(name) for name in names if name != path.name and len(name) <= LONGEST]
+
+
+def _thumbnails(stem: str, endings: set[str]) -> list[str]:
+    """Return the names of a picture's thumbnails with each of the endings."""
+    return [
+        name + ending
+        for word in ("thumb", "thumbnail")
+        for between in " _.-"
+        for name in (f"{word}{between}{stem}", f"{stem}{between}{word}")
+        for ending in sorted(endings)
+    ]
 
 
 def _in_all_formats(stem: str, *, without: str) -> list[str]:

@@ -26,6 +26,7 @@ from cardmint_edge.adapters.cameras.file_names import (
 )
 from cardmint_edge.adapters.cameras.file_notices import FileNotices
 from cardmint_edge.adapters.cameras.folder_places import (
+    COUNTING,
     DONE,
     MARKER,
     OWN_NAMES,
@@ -89,7 +90,8 @@ class _Watched:
     `first` is when a file of this name was seen first. `cut` is how often what lay under it lacked
     its end. `undecodable`: the decoder refused it. `is_open`: a program that has it open may still
     fill its gaps. `copy` is the copy of it in `waiting/`, of a file that another program has
-    open, and `earlier` that of its content before it changed.
+    open, and `earlier` that of its content before it changed. `at_start`: it lay there when the
+    station started, which may have copied it before.
     """
 
     stamp: Stamp
@@ -103,6 +105,7 @@ class _Watched:
     is_open: bool = False
     copy: "_Copy | None" = None
     earlier: "_Copy | None" = None
+    at_start: bool = False
 
     def fail(self, problem: Unreadable, now: float) -> None:
         """Note why it cannot be used, and when it is tried again."""
@@ -226,20 +229,25 @@ class FolderIntake:
             Retry: it cannot be moved.
         """
         with self._mutex:
-            now, file = self._clock(), self._watched.get(taken.origin)
+            file = self._watched.get(taken.origin)
             if file is not None and file.copy is not None and file.copy.path == taken.path:
                 self._places.remove(WAITING, taken.path)  # the file itself is still there
                 file.copy = None
             else:
-                path = self._places.move(WAITING, taken.path, "", name=taken.origin)
-                stamp = self._places.stamp("", path)
-                if stamp is not None:
-                    file = self._watched[path] = _Watched(stamp, now, now, datetime.now(UTC))
-                    self._order = sorted(self._watched, key=natural_order)
+                file = self._lay_back(taken)
             self._taken.remove(taken)
             if file is not None:
-                file.fail(problem, now)
+                file.fail(problem, self._clock())
                 file.undecodable = True
+
+    def _lay_back(self, taken: TakenFile) -> _Watched | None:
+        path = self._places.move(WAITING, taken.path, "", name=taken.origin)
+        stamp, now = self._places.stamp("", path), self._clock()
+        if stamp is None:
+            return None  # somebody removed it
+        file = self._watched[path] = _Watched(stamp, now, now, datetime.now(UTC))
+        self._order = sorted(self._watched, key=natural_order)
+        return file
 
     def _take_settled(self) -> None:
         began = self._clock()
@@ -289,7 +297,10 @@ class FolderIntake:
         content, stamp = self._read(self._folder / path)
         if not same_content(stamp, file.stamp):
             file.since = now  # another file already
-        elif file.earlier is not None and file.earlier.part.begins(content):
+            return
+        if file.at_start:
+            file.at_start, file.earlier = False, self._copy_before_start(path)
+        if file.earlier is not None and file.earlier.part.begins(content):
             file.copy = file.earlier  # more came behind the picture
         elif self._is_tail(path, content):
             self._lay_tail_aside(path, file, content, now)
@@ -306,6 +317,14 @@ class FolderIntake:
             self._add(TakenFile(waiting, stamp, path, part))
             self._taken_now(path, now)
             self._forget(path)
+
+    def _copy_before_start(self, path: Path) -> _Copy | None:
+        """Return the copy of a file that an earlier run of the station made, if it did."""
+        for place in (WAITING, COUNTING, DONE):
+            for name in self._places.latest(place, path)[:1]:
+                with suppress(FileNotFoundError, Unreadable):
+                    return _Copy(name, picture_part(self._read(self._places.at(place, name))[0]))
+        return None
 
     def _is_tail(self, path: Path, content: bytes) -> bool:
         """Return whether a file came by appending to one that was taken meanwhile."""
@@ -325,9 +344,8 @@ class FolderIntake:
             return
         self._places.move("", path, DONE)
         message = (
-            f"bytes that begin no picture came under the name of one that was taken before; they"
-            f" lie in {DONE}/, and count nothing; if they were a picture, write it again under"
-            " another name"
+            f"more bytes came under the name of a picture that was taken; they begin no picture,"
+            f" and lie in {DONE}/; if they were one, write it again under another name"
         )
         self._notices.add(path, TAIL, message, len(content))
         self._forget(path)
@@ -418,7 +436,9 @@ class FolderIntake:
                 if len(left_alone) < MOST_SHOWN:
                     left_alone.append(_source(path, stamp, moment, why))
             elif known is None:
-                self._watched[path] = _Watched(stamp, began, began, moment)
+                self._watched[path] = _Watched(
+                    stamp, began, began, moment, at_start=not self._started
+                )
             elif known.stamp == stamp:
                 self._watched[path] = known
             else:
@@ -449,7 +469,14 @@ class FolderIntake:
             )
         earlier = known.copy or known.earlier
         return _Watched(
-            stamp, now, known.first, known.seen, problem, cut=known.cut, earlier=earlier
+            stamp,
+            now,
+            known.first,
+            known.seen,
+            problem,
+            cut=known.cut,
+            earlier=earlier,
+            at_start=known.at_start,
         )
 
     def _entries(self) -> Iterator[_Entry]:

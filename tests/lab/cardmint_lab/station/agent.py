@@ -26,7 +26,7 @@ TENANT = "measure"
 STATION = "one"
 CHECK_EVERY_S = 0.02
 _UNUSED_CAMERA = 'type = "folder"\npath = "shots"'
-_MEMORY_FIELDS = ("VmRSS", "RssAnon")
+_MEMORY_FIELDS = ("VmRSS", "RssAnon", "VmHWM")
 
 _SETTINGS = """\
 [station]
@@ -147,6 +147,16 @@ class Memory:
 
 def memory_mb(pid: int) -> Memory:
     """Return the agent's memory."""
+    found = _status_mb(pid)
+    return Memory(resident=found["VmRSS"], own=found["RssAnon"])
+
+
+def peak_mb(pid: int) -> float:
+    """Return the most memory that a process had resident."""
+    return _status_mb(pid)["VmHWM"]
+
+
+def _status_mb(pid: int) -> dict[str, float]:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -158,7 +168,7 @@ def memory_mb(pid: int) -> Memory:
     }
     if len(found) < len(_MEMORY_FIELDS):
         raise Stop(f"process {pid} is gone")
-    return Memory(resident=found["VmRSS"], own=found["RssAnon"])
+    return found
 
 
 class SmallCloud:

@@ -140,6 +140,18 @@ def soak(pack: Path, host: str, port: int, cards: int, *, as_json: bool) -> None
     _show(measure_soak(pack, host, port, cards), as_json=as_json)
 
 
+@station.command("photos")
+@_pack
+@_json
+def photos(pack: Path, *, as_json: bool) -> None:
+    """The most memory of a station that takes large photos of each kind."""
+    from cardmint_lab.station.photos import PHOTOS, measure_photo
+
+    _quiet()
+    for case in PHOTOS:
+        _show(measure_photo(pack, case), as_json=as_json)
+
+
 @station.command("overwrites")
 @_disk
 @click.option("--seconds", default=60.0, show_default=True, help="How long files are written.")
