@@ -32,14 +32,11 @@ from cardmint_cloud.domain.webhooks import (
 )
 from cardmint_cloud.errors import Conflict, NotFound, StopService
 from cardmint_contracts.envelope import digits
-from cardmint_contracts.feed import FEED_TYPES, WebhookMessage
+from cardmint_contracts.feed import FEED_TYPES, WEBHOOK_TEST, WebhookMessage
 from cardmint_contracts.wire import encode
 
 KINDS = tuple(sorted({kind.steps.split("/")[0] for kind in FEED_TYPES.values()}))
 """What a webhook may be limited to."""
-
-TEST = "cardmint.webhook.test.v1"
-"""The type of a test, which has the number 0."""
 
 MOST = 20
 """Webhooks of a tenant."""
@@ -193,7 +190,7 @@ class Webhooks:
         found = await self.find(webhook)
         async with self._database.transaction() as connection:
             mark = await feed.open_feed(connection, self._tenant, now)
-        nothing = NumberedEntry(0, StoredEntry(TEST, now, Raw(b"{}")))
+        nothing = NumberedEntry(0, StoredEntry(WEBHOOK_TEST, now, Raw(b"{}")))
         async with self._http.to(target_of(found["url"])) as target:
             return await self._send(found, target, mark.stream, nothing, now)
 

@@ -23,6 +23,10 @@ NEXT, NEWEST = "next", "newest"
 """User properties of a replay's last message: the number to ask for next, and the newest one."""
 
 
+WEBHOOK_TEST = "cardmint.webhook.test.v1"
+"""The type of a webhook's test, which is no event of the feed."""
+
+
 class FeedItem(Downward, frozen=True, omit_defaults=True):
     """A card of the inventory as it is after the event.
 
@@ -154,7 +158,7 @@ class WebhookMessage(Downward, frozen=True):
 
     `type` and `data` are those of the feed's event, `timestamp` its time, `sequence` its number
     within `stream`. The header `webhook-id` is the event's `id`, `{stream}/{number}`. A test has
-    the type `cardmint.webhook.test.v1`, no data, and the number 0.
+    the type `WEBHOOK_TEST`, no data, and the number 0.
     """
 
     type: Annotated[str, Meta(max_length=80)]
