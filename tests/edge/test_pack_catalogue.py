@@ -131,6 +131,21 @@ def test_the_reader_is_given_only_what_stands_on_english_cards(data: Path, tmp_p
         assert pack.search("seulement")[0].id == "lan1-90"
 
 
+def test_energies_are_known_by_their_category_or_by_their_name(data: Path, tmp_path: Path) -> None:
+    file = cards_file(data, "international/lan1")
+    energies = {
+        91: {"category": "Energy", "name": {"en": "Holon Energy FF"}},
+        92: {"category": "Trainer", "name": {"en": "Great Energy"}},
+        93: {"category": "", "name": {"en": "Water Energy"}},
+    }
+    made = [{**card(number), **energy} for number, energy in energies.items()]
+    file.write_text(json.dumps([*json.loads(file.read_text()), *made]))
+    build(data, tmp_path, tmp_path / "pack.sqlite", pytest.fail)
+    with closing(Pack(tmp_path / "pack.sqlite")) as pack:
+        found = {one.card_id for one in pack.prints() if one.energy}
+    assert found == {"lan1-91", "lan1-93"}
+
+
 def test_an_update_is_the_same_as_a_new_build_and_touches_only_what_changed(
     data: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -339,6 +354,7 @@ def test_a_pack_of_the_version_before_goes_on_working(whole: Path, tmp_path: Pat
             CREATE TABLE earlier AS SELECT id, name, number, set_id, set_name, printed_total,
                 rarity, released, art, artist, health FROM cards WHERE region = 'international';
             DROP TABLE cards; ALTER TABLE earlier RENAME TO cards;
+            UPDATE cards SET name = 'Fire Energy' WHERE id = 'lan1-9';
             CREATE VIRTUAL TABLE cards_fts USING fts5(name, number, set_id, set_name,
                 content='cards', tokenize='unicode61 remove_diacritics 2');
             INSERT INTO cards_fts(cards_fts) VALUES ('rebuild');
@@ -349,7 +365,9 @@ def test_a_pack_of_the_version_before_goes_on_working(whole: Path, tmp_path: Pat
         assert pack.search("3/40")[0].id == "lan1-3"
         assert pack.variants("lan1-3") == ()
         assert (pack.facts("lan1-3"), pack.sets(), pack.moves("lan1-3")) == (None, (), [])
-        assert len(list(pack.prints())) == 30
+        prints = list(pack.prints())
+        assert len(prints) == 30
+        assert {one.card_id for one in prints if one.energy} == {"lan1-9"}
         assert recogniser_of(pack) is not None
 
 

@@ -259,6 +259,61 @@ def test_what_stands_in_brackets_is_no_part_of_a_title() -> None:
     assert CatalogueTexts([facts]).names.texts == ["Befehl", "Boss's Orders"]
 
 
+ENERGY = PrintedFacts(
+    card_id="e-97",
+    name="Water Energy",
+    number="97",
+    total=102,
+    promo=False,
+    names={"fr": "Énergie Eau", "de": "Wasser-Energie"},
+    energy=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("title", "named", "lead", "other"),
+    [
+        ("ENERGY", True, 0, -1),
+        ("ENERGIE", True, 0, -1),
+        ("", False, 0, 0),
+        ("Cat", False, -1, 1),
+        ("Water Energy", True, 1, -1),
+    ],
+)
+def test_an_energy_is_not_punished_for_a_name_that_it_does_not_bear(
+    title: str, named: bool, lead: int, other: int
+) -> None:
+    scores = examined("97/102", title, "", ENERGY, *prints(4, health="")).scores
+    energy, cat = scores["e-97"], scores["a-4"]
+    assert (energy.name > -1) == named
+    assert (np.sign(energy.name_lead), np.sign(cat.name_lead)) == (lead, other)
+    assert abs(energy.name_lead) > 3 or not lead
+    assert energy.number_lead > 3
+
+
+def test_another_name_that_is_hardly_read_does_not_speak_against_an_energy() -> None:
+    known = [ENERGY, *prints(4, name="Catty", health="")]
+    scores = examined("97/102", "Cattw", "", *known).scores
+    assert -9 < scores["a-4"].name < -3
+    assert scores["e-97"].name_lead == 0
+    plain_card = replace(ENERGY, energy=False)
+    assert examined("97/102", "Cattw", "", plain_card, *known[1:]).scores["e-97"].name_lead < 0
+
+
+def test_the_title_of_energies_tells_the_language() -> None:
+    texts = CatalogueTexts([ENERGY])
+    assert texts.titles_in("e-97") == {
+        "en": ("Water Energy", "ENERGY"),
+        "fr": ("Energie Eau", "ENERGIE"),
+        "de": ("Wasser-Energie", "ENERGIE"),
+    }
+    assert texts.titles_in("e-98") == {}
+    english = examined("97/102", "ENERGY", "", ENERGY).languages
+    assert {one for one, score in english.items() if score == 0} == {"en"}
+    either = examined("97/102", "ENERGIE", "", ENERGY).languages
+    assert {one for one, score in either.items() if score == 0} == {"fr", "de"}
+
+
 def test_a_name_of_one_letter_is_not_looked_for() -> None:
     strings = CatalogueTexts([*prints(1, name="N"), *prints(2, name="No")])
     assert strings.names.texts == ["No"]

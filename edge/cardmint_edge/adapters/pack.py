@@ -339,15 +339,18 @@ class Pack:
         The reader compares English names, and the number of any other card alone names nothing.
         """
         promo, english, names, code = "rarity = 'Promo'", "1", "''", "''"
+        energy = "name LIKE '% Energy'"
         if self._whole:
             promo, names = "promo", "names"
+            energy = f"category = 'energy' OR category = '' AND {energy}"
             code = "(SELECT code FROM sets WHERE sets.id = set_id)"
             english = "region = 'international' AND names LIKE '%\"en\":%'"
         query = (
             f"SELECT id, name, number, printed_total, {promo}, health, artist, {names},"  # noqa: S608 - constants
-            f" {code} FROM cards WHERE {english} ORDER BY id"
+            f" {code}, {energy} FROM cards WHERE {english} ORDER BY id"
         )
-        for id_, name, number, total, is_promo, health, artist, named, printed in self._each(query):
+        for id_, name, number, total, is_promo, health, artist, *more in self._each(query):
+            named, printed, is_energy = more
             yield PrintedFacts(
                 card_id=id_,
                 name=name,
@@ -358,6 +361,7 @@ class Pack:
                 artist=artist,
                 names=self._json(named, Names) if named else {},
                 code=printed or "",
+                energy=bool(is_energy),
             )
 
     def search(self, text: str, limit: int = 20, language: Language | None = None) -> list[Card]:

@@ -200,6 +200,8 @@ class ReaderConfig:
     contained: float = 3.0
     """By how much (log) a text may fall behind one that stands within it: "Voltorb" is read in
     "Iono's Voltorb" even where a letter of "Iono's" is not."""
+    untitled: float = -3.0
+    """Score (log) up to which another title may be read where an energy has none: chance does."""
     clear_artist: float = -3.0
     """Score (log) below which no artist's name was read."""
     artist_lead: float = 4.0

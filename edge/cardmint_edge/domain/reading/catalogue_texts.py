@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,19 @@ FORMS = 7
 NAMED = tuple(LANGUAGE_CODES)
 """The languages of names that are read: those of other scripts have no letter that is read."""
 
+ENERGY_TITLES = {
+    "en": "ENERGY",
+    "fr": "ENERGIE",
+    "de": "ENERGIE",
+    "it": "ENERGIA",
+    "es": "ENERGIA",
+    "pt": "ENERGIA",
+}
+"""What stands where a title stands on energies, by language: their name stands lower or nowhere."""
+
+TITLES = len(NAMED) + len({*ENERGY_TITLES.values()})
+"""How many texts may stand in a printing's title at most, in all languages."""
+
 CLASSES = len(ALPHABET) + 1
 
 LONG_CREDIT = 8
@@ -41,7 +55,8 @@ class PrintedFacts:
     """What stands on a printing's cards, by the catalogue.
 
     `health` and `artist` are empty where the card has none. `names` holds its names by language,
-    as far as the pack knows them, `code` what its set prints beside the number.
+    as far as the pack knows them, `code` what its set prints beside the number. `energy` says
+    whether it is an energy.
     """
 
     card_id: str
@@ -53,6 +68,7 @@ class PrintedFacts:
     artist: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     code: str = ""
+    energy: bool = False
 
 
 class TextIndex:
@@ -143,6 +159,7 @@ class CatalogueTexts:
         self._forms: dict[CardId, tuple[str, ...]] = {}
         self._points: dict[CardId, str] = {}
         self._codes: dict[CardId, str] = {}
+        self._energies: set[CardId] = set()
         names, credited = list[tuple[str, ...]](), list[str]()
         # In one pass, and each text once: all facts at once took 40 MB.
         same: dict[str, str] = {}
@@ -157,24 +174,27 @@ class CatalogueTexts:
                 self._points[card.card_id] = same.setdefault(card.health, card.health)
             if card.code:
                 self._codes[card.card_id] = same.setdefault(card.code, card.code)
+            if card.energy:
+                self._energies.add(card.card_id)
         self._places = {card_id: place for place, card_id in enumerate(self.cards)}
         forms = self._forms.values()
         self.numbers = TextIndex(form for own in forms for form in own if _is_distinctive(form))
-        self.names = TextIndex(name for own in names for name in own)
+        own_titles = ENERGY_TITLES.values() if self._energies else ()
+        self.names = TextIndex([*(name for own in names for name in own), *own_titles])
         self.health = TextIndex(self._points.values())
         credit_lines = {artist: _credit(artist) for artist in set(credited)}
         self.artists = TextIndex(credit_lines.values())
         self.number_rows = np.full((len(self.cards), FORMS), -1, dtype=np.int32)
-        self.name_rows = np.full((len(self.cards), len(NAMED)), -1, dtype=np.int32)
+        self.name_rows = np.full((len(self.cards), TITLES), -1, dtype=np.int32)
         self._language_rows = np.full((len(self.cards), len(NAMED)), -1, dtype=np.int32)
         for place, card_id in enumerate(self.cards):
             rows = [self.numbers.row(form) for form in self._forms[card_id]]
             rows = [row for row in rows if row >= 0][:FORMS]
             self.number_rows[place, : len(rows)] = rows
             by_language = [self.names.row(name) for name in names[place]]
-            found = sorted({row for row in by_language if row >= 0})
-            self.name_rows[place, : len(found)] = found
             self._language_rows[place] = by_language
+            found = {*chain.from_iterable(self.titles_in(card_id).values())}
+            self.name_rows[place, : len(found)] = sorted(map(self.names.row, found))
         self.health_rows = np.array(
             [self.health.row(self.health_points(card_id)) for card_id in self.cards], np.int32
         )
@@ -197,12 +217,16 @@ class CatalogueTexts:
         """Return the code that a printing's set prints; empty where none is known."""
         return self._codes.get(card_id, "")
 
-    def names_in(self, card_id: str) -> dict[str, str]:
-        """Return a printing's names by language, in the reader's letters; none for another card."""
+    def titles_in(self, card_id: str) -> dict[str, tuple[str, ...]]:
+        """Return what may stand in a printing's title by language, in the reader's letters.
+
+        Its name; of an energy also what most energies bear instead. Nothing for another card.
+        """
         place = self._places.get(card_id)
         rows = () if place is None else self._language_rows[place].tolist()
+        energy = card_id in self._energies
         return {
-            language: self.names.texts[row]
+            language: (self.names.texts[row], *([ENERGY_TITLES[language]] if energy else []))
             for language, row in zip(NAMED, rows, strict=False)
             if row >= 0
         }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -408,9 +409,9 @@ class PrintReader:
     def _examined(self, readings: CardReadings, card_ids: list[str]) -> Examined:
         points = {card_id: self._texts.health_points(card_id) for card_id in card_ids}
         numbers, health = self._digit_scores(readings, points)
-        names_of = {card_id: self._texts.names_in(card_id) for card_id in points}
-        read = self._names_read(readings.names, names_of.values())
-        names = self._name_scores(read, names_of)
+        titles_of = {card_id: self._texts.titles_in(card_id) for card_id in points}
+        read = self._names_read(readings.names, titles_of.values())
+        names = self._name_scores(read, titles_of)
         artists = self._artist_leads(readings, card_ids)
         scores = {
             card_id: PrintScores(
@@ -429,7 +430,10 @@ class PrintReader:
             scores=scores,
             languages=language_scores(
                 read,
-                names_of.get(best, {}),
+                {
+                    language: max(titles, key=read.__getitem__)
+                    for language, titles in titles_of.get(best, {}).items()
+                },
                 legible=any(map(is_legible, readings.names)),
                 pokemon=bool(points.get(best)),
             ),
@@ -475,28 +479,36 @@ class PrintReader:
         return found, by_points
 
     def _names_read(
-        self, readings: list[Reading], names_of: Iterable[Mapping[str, str]]
+        self, readings: list[Reading], titles_of: Iterable[Mapping[str, tuple[str, ...]]]
     ) -> dict[str, float]:
-        """Return the score of given names, and of the likeliest others."""
+        """Return the score of given titles, and of the likeliest others."""
         known = self._texts.names
         likely = _best_rows(known.upper_bounds(readings), self._config.close_rivals)
         texts = {known.texts[row] for row in likely}
-        texts |= {name for names in names_of for name in names.values()}
+        texts |= {one for titles in titles_of for own in titles.values() for one in own}
         given = sorted(texts)
         return dict(
             zip(given, _mean(text_scores(readings, given, number=False)).tolist(), strict=True)
         )
 
     def _name_scores(
-        self, read: Mapping[str, float], names_of: Mapping[str, Mapping[str, str]]
+        self, read: Mapping[str, float], titles_of: Mapping[str, Mapping[str, tuple[str, ...]]]
     ) -> dict[str, tuple[float, float]]:
-        """Return score and lead of each printing's name, in the language that reads best."""
+        """Return score and lead of each printing's title, in the language that reads best.
+
+        A title that all energies share speaks against other cards only, and an energy without any
+        title is one whose title is not read: neither leads.
+        """
         unread = self._config.unread.name
         found = {}
-        for card_id, names in names_of.items():
-            own = {*names.values()}
-            mine = max((read[name] for name in own), default=unread)
-            found[card_id] = max(mine, unread), self._lead(read, own, unread)
+        for card_id, titles in titles_of.items():
+            own = {*chain.from_iterable(titles.values())}
+            names = {name for name, *_ in titles.values()}
+            mine = max((read[title] for title in own), default=unread)
+            lead = self._lead(read, names, unread)
+            if own != names and lead <= 0:
+                lead = min(0.0, self._lead(read, own, self._config.untitled))
+            found[card_id] = max(mine, unread), lead
         return found
 
     def _read_card(
