@@ -5,8 +5,9 @@ transaction, so that stations never wait long; all blocks are one change. A file
 is imported again: what is there already stays as it is.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -46,6 +47,7 @@ BLOCK = 1000
 
 KEPT_FAULTS = 100
 
+_Block = list[tuple[int, CardRow]]
 Words = Mapping[tuple[str, str], str]
 """Values for words of a file that nothing else knows, by column and word in lower case."""
 
@@ -182,7 +184,7 @@ class _Plan:
 async def check_rows(pool: Pool, tenant: str, rows: Iterable[Row], words: Words) -> ImportReport:
     """Return what a file would do; nothing is changed."""
     report = ImportReport()
-    for block in _blocks(rows, words, report):
+    async for block in _in_thread(_blocks(rows, words, report)):
         async with tenant_transaction(pool, tenant) as connection:
             await _planned(connection, tenant, block, report)
     return report
@@ -197,7 +199,7 @@ async def import_rows(
         Conflict: the log did not take an event; the blocks before stay.
     """
     report, change = ImportReport(), uuid4()
-    for block in _blocks(rows, words, report):
+    async for block in _in_thread(_blocks(rows, words, report)):
         async with tenant_transaction(pool, tenant) as connection:
             sequence = await lock_user_stream(connection, tenant, user, now)
             plan = await _planned(connection, tenant, block, report)
@@ -245,14 +247,18 @@ async def add_cards(
     return ChangeOutcome(change=change, items=report.effect)
 
 
-def _blocks(
-    rows: Iterable[Row], words: Words, report: ImportReport
-) -> Iterator[list[tuple[int, CardRow]]]:
+async def _in_thread(blocks: Iterator[_Block]) -> AsyncIterator[_Block]:
+    """Yield blocks that are read in a thread: a file may have many rows that cannot be used."""
+    while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+        yield block
+
+
+def _blocks(rows: Iterable[Row], words: Words, report: ImportReport) -> Iterator[_Block]:
     """Yield readable rows in blocks; a card that a file names twice is a fault of the second row.
 
     What was named is held as numbers of eight bytes.
     """
-    block: list[tuple[int, CardRow]] = []
+    block: _Block = []
     size, named = 0, set[int]()
     for number, cells in rows:
         try:

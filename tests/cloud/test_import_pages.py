@@ -1,7 +1,10 @@
 """Importing a file of cards on its page: preview, words, import, taking back."""
 
+import asyncio
 import io
+import json
 import re
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.item_import import check_rows
 from cardmint_cloud.web.routes import build_dashboard
 from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, send
 from tests.cloud.kit.web import HTMX_REQUEST, plain, serve
@@ -124,6 +128,46 @@ async def test_what_is_no_file_of_cards_is_said(
     shown = await put(site, content, name=name)
     assert said in shown
     assert "/tmp" not in shown
+
+
+async def test_a_sheet_that_spans_too_much_is_refused(site: httpx.AsyncClient) -> None:
+    sheet, far = io.BytesIO(), io.BytesIO()
+    with xlsxwriter.Workbook(sheet) as book:
+        book.add_worksheet().write_row(0, 0, ["reference", "card_id"])
+    with zipfile.ZipFile(sheet) as parts, zipfile.ZipFile(far, "w") as out:
+        for name in parts.namelist():
+            cell = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+            out.writestr(name, parts.read(name).replace(b"</sheetData>", cell))
+    assert "a sheet of 17,179,869,184 cells is too large" in await put(
+        site, far.getvalue(), name="cards.xlsx"
+    )
+
+
+@pytest.mark.parametrize("name", ["note", "reference", "card_id"])
+async def test_half_a_character_is_said(site: httpx.AsyncClient, name: str) -> None:
+    cells = {"reference": "a", "card_id": FOX.id, name: "\ud800"}
+    shown = await put(site, json.dumps([cells]), "import", "cards.json")
+    assert "cards.json: row 1: a text has half a character" in shown
+    assert "half a character" in await put(site, '[{"\\ud800": "x"}]', name="cards.json")
+
+
+async def test_others_are_served_while_a_file_of_wrong_rows_is_read(
+    pool: Pool, site: httpx.AsyncClient
+) -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(count_turns())
+    rows = ((number, {"reference": "a", "quantity": "x"}) for number in range(30_000))
+    report = await check_rows(pool, "shop", rows, {})
+    others.cancel()
+    assert report.wrong == 30_000
+    assert turns > 10
 
 
 async def test_without_javascript_it_is_a_page(pool: Pool, site: httpx.AsyncClient) -> None:

@@ -8,7 +8,9 @@ import csv
 import io
 import itertools
 import json
+import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +22,13 @@ import xlsxwriter
 from cardmint_cloud.domain.item_rows import COLUMNS, column_name, defused, unknown_columns
 from cardmint_cloud.errors import StopService
 
-MAX_SHEET_BYTES = 512 << 20
+MAX_SHEET_BYTES = 256 << 20
 """Bytes of an XLSX file's parts, unpacked."""
 
+MAX_SHEET_CELLS = 10_000_000
+"""Cells from the first to the last one of an XLSX file, of which calamine holds each."""
+
+_PLACE = re.compile(rb'\br="([A-Z]{0,3})([0-9]{1,9})"')
 MAX_OBJECT = 1 << 20
 """Characters of one object of a JSON file."""
 
@@ -99,6 +105,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
 def _object(path: Path, number: int, found: Mapping[str, Any]) -> dict[str, str]:
     cells: dict[str, str] = {}
     for name, value in found.items():
+        _text(path, number, name)
         if isinstance(value, list | dict):
             raise StopService(f"{path}: object {number}: `{name[:40]}` is text or a number")
         cells[column_name(name)] = "" if value is None else str(value)
@@ -110,20 +117,51 @@ def _xlsx_rows(path: Path) -> Iterator[Row]:
     try:
         with zipfile.ZipFile(path) as parts:
             size = sum(one.file_size for one in parts.infolist())
-        if size > MAX_SHEET_BYTES:
+            if size > MAX_SHEET_BYTES:
+                raise StopService(
+                    f"{path}: {size >> 20:,} MiB unpacked are too many: at most"
+                    f" {MAX_SHEET_BYTES >> 20}; save it as CSV"
+                )
+            sheets = [one for one in parts.namelist() if one.startswith("xl/worksheets/")]
+            extent = max((_extent(parts, one) for one in sheets), default=0)
+        if extent > MAX_SHEET_CELLS:
             raise StopService(
-                f"{path}: {size >> 20:,} MiB unpacked are too many: at most"
-                f" {MAX_SHEET_BYTES >> 20}; save it as CSV"
+                f"{path}: a sheet of {extent:,} cells is too large: at most {MAX_SHEET_CELLS:,};"
+                " remove what stands far to the right or below, or save it as CSV"
             )
         book = python_calamine.CalamineWorkbook.from_path(str(path))
         rows = book.get_sheet_by_index(0).iter_rows()
-    except (zipfile.BadZipFile, python_calamine.CalamineError, IndexError) as error:
+    except (
+        *(zipfile.BadZipFile, python_calamine.CalamineError, IndexError),
+        *(zlib.error, NotImplementedError, RuntimeError),  # of a part that cannot be unpacked
+    ) as error:
         raise StopService(f"{path}: not an XLSX file that can be read: {error}") from error
     columns = _columns(path, [str(one) for one in next(rows, [])])
     for number, cells in enumerate(rows, 2):
         texts = [_cell_text(one) for one in cells]
         if any(texts):
             yield number, _cells(path, number, columns, texts)
+
+
+def _extent(parts: zipfile.ZipFile, name: str) -> int:
+    """Return how many cells a sheet's last row and last column span, without holding the sheet."""
+    rows = columns = 0
+    kept = b""
+    with parts.open(name) as sheet:
+        while piece := sheet.read(_CHUNK):
+            text = kept + piece
+            for letters, digits in _PLACE.findall(text):
+                rows = max(rows, int(digits))
+                columns = max(columns, _column(letters))
+            kept = text[-32:]
+    return rows * columns
+
+
+def _column(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number
 
 
 def _cell_text(value: Any) -> str:
@@ -161,6 +199,8 @@ def _cells(path: Path, number: int, columns: list[str], cells: Sequence[str]) ->
 def _text(path: Path, number: int, text: str) -> str:
     if len(text) > MAX_CELL:
         raise StopService(f"{path}: row {number}: a cell of {len(text):,} characters is too long")
+    if any("\ud800" <= one <= "\udfff" for one in text):
+        raise StopService(f"{path}: row {number}: a text has half a character: write it again")
     return text
 
 

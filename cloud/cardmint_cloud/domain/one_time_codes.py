@@ -20,13 +20,15 @@ _TOTP = re.compile(r"\d{6}\Z")
 def accepted_step(secret: str, code: str, now_s: float, last: int) -> int | None:
     """Return the step of a right code; None for a wrong one, or one of `last` or before it.
 
-    Each code counts once. `now_s` is Unix time in seconds.
+    Each code counts once. `now_s` is Unix time in seconds. A `last` that is still to come says that
+    the clock was ahead once, and nothing else.
     """
     code = code.strip().replace(" ", "")
     if not _TOTP.match(code) or not code.isascii():
         return None
     totp = pyotp.TOTP(secret, interval=STEP_S)
     present = int(now_s // STEP_S)
+    last = last if last <= present + TOLERANCE else 0
     found = None
     for step in range(present - TOLERANCE, present + TOLERANCE + 1):
         if step > last and compare_digest(totp.at(step * STEP_S), code):

@@ -26,11 +26,16 @@ PAUSES = tuple(
 GONE = 410
 MAX_URL = 2000
 PORTS = {"https": 443, "http": 80}
+Network = IPv4Network | IPv6Network
 _NAT64 = IPv6Network("64:ff9b::/96")
-_FLY = IPv6Network("fdaa::/16")
+_NEVER: tuple[Network, ...] = (
+    IPv6Network("fdaa::/16"),  # Fly's private network
+    IPv6Network("3fff::/20"),  # documentation, which older versions of Python do not know
+    IPv4Network("192.88.99.0/24"),  # relays of 6to4
+)
+_ISATAP = 0x5EFE
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}\Z")
 
-Network = IPv4Network | IPv6Network
 _Address = IPv4Address | IPv6Address
 
 
@@ -139,10 +144,14 @@ def refusal(
 
 def _is_public(address: _Address) -> bool:
     if isinstance(address, IPv6Address):
+        if int(address) >> 32 & 0xFDFFFFFF == _ISATAP:
+            return False  # a tunnel to the address of IPv4 that ends it
         if (inner := _inner(address)) is not None:
             return _is_public(inner)
-        if address.sixtofour or address.teredo or address in _FLY:
+        if address.sixtofour or address.teredo or address.is_site_local:
             return False
+    if any(address in network for network in _NEVER):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 

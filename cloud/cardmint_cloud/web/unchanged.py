@@ -17,7 +17,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from cardmint_cloud.adapters.postgres.connection import reach_setting
-from cardmint_cloud.domain.permissions import tenant_of
+from cardmint_cloud.domain.permissions import OPEN_PATHS, tenant_of
 
 LONGEST = timedelta(minutes=1)
 """How long an answer is good for, so that what no notification tells of comes through, too."""
@@ -65,7 +65,7 @@ class UnchangedAnswers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, unless its answer is known."""
-        if scope["type"] == ScopeType.HTTP and scope["method"] not in _SAFE:
+        if _may_change(scope):
             try:
                 await self._app(scope, receive, send)
             finally:
@@ -76,8 +76,8 @@ class UnchangedAnswers:
         asked = self._asked(scope)
         if asked is None:
             await self._app(scope, receive, send)
-        elif _has_it(scope, asked):
-            headers = [(b"etag", asked.tag.encode())]
+        elif tag := _tag_that_is_good(scope, asked):
+            headers = [(b"etag", tag)]  # Its own: a newer one would be good for another minute.
             await send({"type": "http.response.start", "status": 304, "headers": headers})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         elif (kept := self._kept.get(asked.about)) and _is_good(kept.state, kept.made, asked):
@@ -129,14 +129,21 @@ class UnchangedAnswers:
         return _Asked(sha256(about).hexdigest()[:32], f"{mark}-{self._changes}", second)
 
 
-def _has_it(scope: Scope, asked: _Asked) -> bool:
-    """Return whether the program says that it has the answer that is asked for."""
+def _may_change(scope: Scope) -> bool:
+    if scope["type"] != ScopeType.HTTP or scope["method"] in _SAFE:
+        return False
+    return not OPEN_PATHS.match(scope["path"])  # Strangers empty nothing.
+
+
+def _tag_that_is_good(scope: Scope, asked: _Asked) -> bytes | None:
+    """Return the tag of the answer that the program has, where that is the one asked for."""
     sent = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")
     before, _, second = sent.decode("latin-1").strip().rstrip('"').rpartition(".")
     state, _, about = before.removeprefix('W/"').rpartition(".")
     if about != asked.about or not second.isdecimal() or len(second) > 12:
-        return False
-    return before.startswith('W/"') and _is_good(state, int(second), asked)
+        return None
+    good = before.startswith('W/"') and _is_good(state, int(second), asked)
+    return sent if good else None
 
 
 def _is_good(state: str, made: int, asked: _Asked) -> bool:
