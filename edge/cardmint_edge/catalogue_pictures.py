@@ -9,9 +9,7 @@ from cardmint_edge.adapters.catalogue_answers import PictureRecords, Size, Store
 from cardmint_edge.adapters.catalogue_folder import IMAGES
 from cardmint_edge.adapters.durable_files import make_folder, write_file
 from cardmint_edge.adapters.regular_files import read_regular
-from cardmint_edge.adapters.tcgdex_http import Answer, NoSense, is_picture
-from cardmint_edge.domain.catalogue.assembly import Warn
-from cardmint_edge.errors import Park
+from cardmint_edge.adapters.tcgdex_http import Answer, is_picture
 
 PICTURE_KIND = "jpg"
 
@@ -49,24 +47,19 @@ class CataloguePictures:
             self._records.put(known)
         return known is None or self._refresh or (known.size, self._size) == ("low", "high")
 
-    def fetch(self, card_id: str, address: str, warn: Warn) -> bool:
+    def fetch(self, card_id: str, address: str) -> bool:
         """Fetch a picture, `address` being that without size and kind; return whether it is new.
 
-        `warn` takes a line about one that cannot be had.
-
         Raises:
-            Retry: the server is away or busy.
+            Park: it cannot be had.
+            Retry: the server is away or busy, or answers something else.
             OSError: the disk is full, read-only or failing.
         """
         known = self._known(card_id)
         size: Size = "high" if known is not None and known.size == "high" else self._size
         etag = known.etag if known is not None and known.size == size else ""
         path = self._path(card_id)
-        try:
-            answer = self._api.picture(f"{address}/{size}.{PICTURE_KIND}", etag)
-        except (Park, NoSense) as error:
-            warn(f"{path.name}: skipped: {error}")
-            return False
+        answer = self._api.picture(f"{address}/{size}.{PICTURE_KIND}", etag)
         if answer.value is None:
             return False
         picture = _record(card_id, size, answer.value, answer.etag)
