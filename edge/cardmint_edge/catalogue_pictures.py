@@ -7,6 +7,7 @@ from typing import Protocol
 
 from cardmint_edge.adapters.catalogue_answers import PictureRecords, Size, StoredPicture
 from cardmint_edge.adapters.catalogue_folder import IMAGES
+from cardmint_edge.adapters.decode import Unreadable, decode_image
 from cardmint_edge.adapters.durable_files import make_folder, write_file
 from cardmint_edge.adapters.regular_files import read_regular
 from cardmint_edge.adapters.tcgdex_http import Answer, is_picture
@@ -26,8 +27,8 @@ class CataloguePictures:
     """The folder `images` of a catalogue, and what is recorded of each picture in it.
 
     A picture that is there in `high` is not replaced by one in `low`. With `refresh` each is asked
-    about again, and the content of its file is checked, too. `fetch` may be called by several
-    threads.
+    about again, and the content of its file is checked, too: one that cannot be read is fetched.
+    `fetch` may be called by several threads.
     """
 
     def __init__(self, folder: Path, api: PictureApi, size: Size, *, refresh: bool) -> None:
@@ -88,11 +89,21 @@ class CataloguePictures:
             return None
         found = _record(card_id, "low", content)
         if recorded is None:
-            return found if is_picture(content) else None
-        return recorded if found.sha256 == recorded.sha256 else None
+            return found if _is_sound(content) else None
+        unchanged = found.sha256 == recorded.sha256 and _is_sound(content)
+        return recorded if unchanged else None
 
     def _path(self, card_id: str) -> Path:
         return self._folder / f"{card_id}.{PICTURE_KIND}"
+
+
+def _is_sound(content: bytes) -> bool:
+    """Return whether a picture is whole and can be read."""
+    try:
+        decode_image(content)
+    except Unreadable:
+        return False
+    return is_picture(content)
 
 
 def _record(card_id: str, size: Size, content: bytes, etag: str = "") -> StoredPicture:

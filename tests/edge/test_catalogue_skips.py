@@ -1,5 +1,6 @@
 """One thing that cannot be had keeps nothing else from being fetched, and is said and counted."""
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -18,10 +19,12 @@ from click.testing import CliRunner
 from tests.edge.kit.catalogue import StandIn, fetch, sets_of, write_database, write_pictures
 from tests.edge.kit.waiting import until
 
-from cardmint_edge.adapters.catalogue_folder import read_index
+from cardmint_edge.adapters.catalogue_folder import open_catalogue, read_index
 from cardmint_edge.adapters.tcgdex_http import LONGEST_ANSWER_S, TRIES, TcgdexHttp
+from cardmint_edge.catalogue import build
 from cardmint_edge.catalogue_commands import catalogue
 from cardmint_edge.catalogue_fetch import CatalogueFetch, FetchRequest
+from cardmint_edge.catalogue_import import ImportRequest, import_folder
 from cardmint_edge.catalogue_update import MAX_LINES, FetchSummary, FewLines
 from cardmint_edge.errors import Park, Retry, Stop
 from cardmint_edge.progress import LineProgress
@@ -205,8 +208,9 @@ def test_an_odd_set_is_one_line(tmp_path: Path) -> None:
     mirror.answers |= {"en/sets/odd1": {"id": "odd1", "name": None}, "en/sets/odd2": [1]}
     summary = mirror.fetch(tmp_path)
     assert (summary.sets, summary.printings, summary.missing) == (1, 3, 4)
-    assert [line.split(": ")[0] for line in mirror.said] == [
-        "the list of sets (en)", "the list of sets (en)", "set odd1 (en)", "set odd2 (en)",
+    assert mirror.said[0].startswith("the list of sets (en): skipped set '../up': ")
+    assert [line.split(": ")[0] for line in mirror.said[1:]] == [
+        "the list of sets (en)", "set odd1 (en)", "set odd2 (en)",
     ]  # fmt: skip
 
 
@@ -390,3 +394,60 @@ def test_english_comes_with_every_language(stand_in: StandIn, tmp_path: Path) ->
     wick = sets_of(tmp_path)["lan1"].printings[0]
     assert wick.names == {"en": "Wick 1", "fr": "Mèche Wick 1"}
     assert wick.attacks == ({"en": "Glow 1"},)
+
+
+def test_an_odd_set_of_a_folder_is_one_line(tmp_path: Path) -> None:
+    data = write_database(tmp_path / "data", cards=4)
+    sets = json.loads((data / "sets.json").read_text())
+    odd = [{**sets[1], "official": "thirty"}, {"region": "asia"}, 7]
+    (data / "sets.json").write_text(json.dumps([sets[0], *odd, sets[2]]))
+    said: list[str] = []
+    summary = import_folder(data, tmp_path / "out", warn=said.append)
+    assert (summary.sets, summary.printings, summary.skipped) == (2, 9, 3)
+    assert [line.split(": ")[1] for line in said] == [
+        "skipped set 'mot2'", "skipped set '?'", "skipped an entry that is no set",
+    ]  # fmt: skip
+    assert summary.incomplete == "3 entries of its list of sets cannot be read"
+    assert not read_index(tmp_path / "out").complete
+    built: list[str] = []
+    build(data, None, tmp_path / "pack.sqlite", built.append)
+    assert built == said
+    english = tmp_path / "english"
+    (english / "sets").mkdir(parents=True)
+    (english / "cards" / "en").mkdir(parents=True)
+    (english / "sets/en.json").write_text(json.dumps([{"id": None}, {"id": "old1", "name": "Old"}]))
+    (english / "cards/en/old1.json").write_text(
+        json.dumps([{"id": "old1-1", "name": "A", "number": "1"}])
+    )
+    opened = open_catalogue(english)
+    assert (len(opened.sets), len(opened.odd)) == (1, 1)
+
+
+def test_a_catalogue_without_english_says_so_when_it_is_built(tmp_path: Path) -> None:
+    data, said = write_database(tmp_path / "data", cards=4), list[str]()
+    import_folder(data, tmp_path / "fr", ImportRequest(languages=("fr",)), warn=pytest.fail)
+    build(tmp_path / "fr", None, tmp_path / "pack.sqlite", said.append)
+    assert len(said) == 1
+    assert "no card has an English name, which stations need to read print" in said[0]
+
+
+def test_a_picture_that_cannot_be_read_is_fetched_again_as_the_build_says(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (337, 245, 3), dtype=np.uint8)
+    sound = cv2.imencode(".jpg", noise)[1].tobytes()
+    mirror = Mirror(1)
+    mirror.answers["en/cards/lan1-1"] = brief(1, image="http://mirror/v2/1")
+    mirror.answers["1/low.jpg"] = sound
+    mirror.fetch(tmp_path, size="low")
+    picture, said = tmp_path / "images" / "lan1-1.jpg", list[str]()
+    junk = sound[:20] + b"x" * (len(sound) - 40) + sound[-20:]
+    picture.write_bytes(junk)
+    records = tmp_path / "answers" / "pictures.jsonl"
+    before, after = (hashlib.sha256(one).hexdigest() for one in (sound, junk))
+    records.write_text(records.read_text().replace(before, after))
+    build(tmp_path, None, tmp_path / "pack.sqlite", said.append)
+    assert len(said) == 1
+    assert said[0].startswith(f"{picture}: skipped, ")
+    assert said[0].count(str(picture)) == 1
+    assert said[0].endswith(": `cardmint-edge catalogue fetch --refresh` fetches it again")
+    assert mirror.fetch(tmp_path, size="low", refresh=True).pictures == 1
+    assert picture.read_bytes() == sound

@@ -126,7 +126,7 @@ class ApiCard(Struct, frozen=True, omit_defaults=True):
 
 def read_list(entries: Iterable[msgspec.Raw], where: str, warn: Warn) -> tuple[ApiSetBrief, ...]:
     """Return the entries of a list of sets. `warn` takes a line for each that cannot be used."""
-    found = (read_card(bytes(raw), ApiSetBrief, where, warn) for raw in entries)
+    found = (read_card(bytes(raw), ApiSetBrief, where, warn, "set") for raw in entries)
     return tuple(one for one in found if one is not None)
 
 
