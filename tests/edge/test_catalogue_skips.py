@@ -214,6 +214,14 @@ def test_an_odd_set_is_one_line(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_set_with_broken_letters_is_one_line(tmp_path: Path) -> None:
+    mirror = Mirror(3)
+    mirror.answers["en/sets/lan1"] = b'{"id":"lan1","name":"\xff\xfe","cards":[]}'
+    summary = mirror.fetch(tmp_path)
+    assert (summary.sets, summary.missing) == (0, 1)
+    assert mirror.said[0].startswith("set lan1 (en): skipped: not an answer about a set (")
+
+
 def test_a_card_that_changed_and_failed_is_asked_for_again(tmp_path: Path) -> None:
     mirror = Mirror(3)
     mirror.fetch(tmp_path)

@@ -124,6 +124,9 @@ class ApiCard(Struct, frozen=True, omit_defaults=True):
     updated: str | None = None
 
 
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 def read_list(entries: Iterable[msgspec.Raw], where: str, warn: Warn) -> tuple[ApiSetBrief, ...]:
     """Return the entries of a list of sets. `warn` takes a line for each that cannot be used."""
     found = (read_card(bytes(raw), ApiSetBrief, where, warn, "set") for raw in entries)
@@ -140,13 +143,13 @@ def read_api_set(raw: bytes, where: str, warn: Warn) -> ApiSet | None:
         listed = msgspec.json.decode(values.pop("cards", b"[]"), type=tuple[msgspec.Raw, ...])
         main = {key: values.pop(key, None) for key in ("id", "name")}
         of_set = msgspec.json.decode(msgspec.json.encode(main), type=ApiSet)
-    except msgspec.DecodeError as error:
+    except _NOT_JSON as error:
         warn(f"{where}: skipped: not an answer about a set ({error})")
         return None
     for key in _FACTS & values.keys():
         try:
             one = msgspec.json.decode(b'{"%s":%s}' % (key.encode(), values[key]), type=_SetFacts)
-        except msgspec.DecodeError as error:
+        except _NOT_JSON as error:
             warn(f"{where}: {key} is left out: {error}")
         else:
             of_set = msgspec.structs.replace(of_set, **{key: getattr(one, key)})
