@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from cardmint_cloud.adapters.postgres.catalogue import CatalogueImport, Imported
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import notify_all
 from cardmint_cloud.errors import ParkItem, StopService
-from cardmint_contracts.catalogue import CatalogueIndex, CatalogueSet
+from cardmint_contracts.catalogue import CatalogueSet
 from cardmint_contracts.catalogue_merge import with_known
 from cardmint_contracts.notifications import Subject
 
@@ -41,6 +41,9 @@ async def import_catalogue(
 
     Sets, printings and names that the folder lacks stay, because cards may be recorded against
     them, unless `replace_worse` takes them out. One line says how many printings stay.
+
+    The catalogue is as old as the newest folder that had all of its sets: an older folder makes it
+    no older, and one with some of the sets no newer.
 
     Raises:
         StopService: the folder has no index, or no set, that can be used.
@@ -92,12 +95,15 @@ async def import_catalogue(
             await catalogue.drop_sets(connection, gone)
         elif gone:
             warn(f"{len(gone)} sets are not in {folder}, such as {gone[0]}: kept; {TAKE_OUT}")
+        dated = None if replace_worse else await catalogue.last_made_at(connection)
+        made_at = _dated(index.made_at, dated, is_part=bool(gone), warn=warn)
+        now_there = await catalogue.imported_sets(connection)
         done = await catalogue.record_import(
             connection,
             now=now,
-            made_at=index.made_at,
+            made_at=made_at,
             source=index.source,
-            version=version_of(index),
+            version=version_of(now_there),
         )
         if not done.printings:
             raise StopService(f"{folder}: no set of it can be used: fetch the catalogue again")
@@ -105,6 +111,18 @@ async def import_catalogue(
         tenants = await across.list_tenants(connection)
         await notify_all(connection, [(tenant, Subject.FLEET) for tenant in tenants])
     return ImportSummary(now=done, changed=changed, skipped=skipped)
+
+
+def _dated(
+    folder: datetime, before: datetime | None, *, is_part: bool, warn: Callable[[str], None]
+) -> datetime:
+    """Return how old the catalogue is after an import of a folder of this date."""
+    if before is None or (before <= folder and not is_part):
+        return folder
+    if before != folder:
+        why = "has not all of its sets" if is_part else "is older"
+        warn(f"the catalogue stays of {before:%Y-%m-%d}: the folder {why}")
+    return before
 
 
 @dataclass(slots=True)
@@ -135,9 +153,9 @@ class _Merged:
             yield f"names in {languages} are not in {folder}: kept; --replace takes them out"
 
 
-def version_of(index: CatalogueIndex) -> str:
-    """Return the version of a folder's content."""
+def version_of(sets: Mapping[str, ImportedSet]) -> str:
+    """Return the version of the sets that are imported."""
     digest = hashlib.sha256()
-    for entry in sorted(index.sets, key=lambda entry: entry.id):
-        digest.update(f"{entry.id} {entry.sha256}\n".encode())
+    for set_id, one in sorted(sets.items()):
+        digest.update(f"{set_id} {one.digest}\n".encode())
     return digest.hexdigest()[:12]

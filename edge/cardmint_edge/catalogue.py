@@ -25,7 +25,6 @@ from cardmint_edge.adapters.catalogue_folder import (
     IMAGES,
     LAYOUTS,
     OpenCatalogue,
-    SetSource,
     open_catalogue,
 )
 from cardmint_edge.adapters.decode import Unreadable, read_image
@@ -38,6 +37,7 @@ from cardmint_edge.adapters.pack_writer import (
     contents,
     may_be_pack,
     meta_of,
+    prices_in,
 )
 from cardmint_edge.adapters.regular_files import read_regular
 from cardmint_edge.domain.catalogue.assembly import Warn
@@ -48,6 +48,7 @@ from cardmint_edge.domain.vision.matching import make_reference
 from cardmint_edge.errors import Stop
 
 WORKERS = 2
+FETCH_AGAIN = ": `cardmint-edge catalogue fetch --refresh` fetches it again"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,8 +80,9 @@ def build(
 
     `cards` has any of the layouts that `catalogue_folder` reads. Without `images`, the pictures are
     those in the catalogue's own folder. `prices` is a file of last known prices, one JSON object a
-    line: the output of `cardmint-cloud prices export`. `warn` takes a line for each entry that is
-    skipped. With `languages`, names in others are left out; English stays.
+    line: the output of `cardmint-cloud prices export`; without it, the prices of the pack that is
+    there stay. `warn` takes a line for each entry that is skipped. With `languages`, names in
+    others are left out; English stays.
 
     Of a pack that `out` is already, what has not changed is taken over. The pack gets its name only
     when it is complete, and takes the place of one with cards or pictures that it lacks only with
@@ -116,25 +118,19 @@ def build(
         if copied:
             shutil.copyfile(out, draft)
         with closing(PackWriter(draft, copied=copied)) as writer:
-            _put_sets(writer, catalogue.sets, chosen, skip)
+            _put_sets(writer, catalogue, chosen, skip)
             known = writer.card_ids()
             if not known:
                 raise Stop(f"{cards}: no cards: {LAYOUTS}")
-            _put_pictures(writer, _usable(files, known, skip), skip, embedder)
-            known_prices = (
-                []
-                if prices is None
-                else [price for price in read_prices(prices, skip) if price.card in known]
-            )
+            advice = FETCH_AGAIN if images is None and catalogue.languages else ""
+            _put_pictures(writer, _usable(files, known, skip), skip, embedder, advice)
+            known_prices = _known_prices(prices, out, known, skip, warn)
             writer.put_prices(known_prices)
-            built_at = datetime.now(UTC).isoformat(timespec="seconds")
-            made_at = "" if catalogue.made_at is None else catalogue.made_at.isoformat()
-            written = writer.finish(
-                {"built_at": built_at, "made_at": made_at, "languages": choice["languages"]},
-                embedded_by=embedded_by,
-            )
+            meta = {**_dates(catalogue), "languages": choice["languages"]}
+            written = writer.finish(meta, embedded_by=embedded_by)
         after = contents(draft)
-        _refuse_unknown(chosen, {language for _, language in after.names}, cards, catalogue)
+        there = {language for _, language in after.names}
+        _check_languages(chosen, there, cards, catalogue, warn)
         if not replace_worse:
             _refuse_worse(out, contents(out), after, chosen)
         size = draft.stat().st_size
@@ -162,13 +158,15 @@ def build(
 
 
 def _put_sets(
-    writer: PackWriter, sources: list[SetSource], languages: frozenset[str], skip: Warn
+    writer: PackWriter, catalogue: OpenCatalogue, languages: frozenset[str], skip: Warn
 ) -> None:
     """Put in the sets that are new or changed, and take out those that are gone."""
+    for line in catalogue.odd:
+        skip(line)
     before, unchanged = writer.sets(), set[str]()
     by_digest = {digest: set_id for set_id, digest in before.items()}
     changed = []
-    for source in sources:
+    for source in catalogue.sets:
         if (set_id := by_digest.get(source.digest)) is not None:
             unchanged.add(set_id)
             continue
@@ -226,9 +224,16 @@ def _usable(files: list[Path], known: set[str], skip: Warn) -> dict[str, Path]:
 
 
 def _put_pictures(
-    writer: PackWriter, usable: dict[str, Path], skip: Warn, embedder: PictureEmbedder | None
+    writer: PackWriter,
+    usable: dict[str, Path],
+    skip: Warn,
+    embedder: PictureEmbedder | None,
+    advice: str,
 ) -> None:
-    """Put in the references of pictures that are new or changed, and take out those gone."""
+    """Put in the references of pictures that are new or changed, and take out those gone.
+
+    `advice` follows the reason why a picture cannot be read.
+    """
     before, digests = writer.pictures(), dict[str, str]()
     for card_id, path in usable.items():
         try:
@@ -247,7 +252,9 @@ def _put_pictures(
     writer.drop_references(changed.keys() & before.keys())
     writer.put_references(
         _references(
-            {usable[card_id]: digest for card_id, digest in changed.items()}, skip, embedder
+            {usable[card_id]: digest for card_id, digest in changed.items()},
+            lambda line: skip(f"{line}{advice}"),
+            embedder,
         )
     )
 
@@ -285,16 +292,48 @@ def _remove_drafts(out: Path) -> None:
             draft.unlink(missing_ok=True)
 
 
-def _refuse_unknown(
-    chosen: frozenset[str], there: set[str], cards: Path, catalogue: OpenCatalogue
+def _dates(catalogue: OpenCatalogue) -> dict[str, str]:
+    """Return when the pack is built, and when the catalogue's source was last asked."""
+    return {
+        "built_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made_at": "" if catalogue.made_at is None else catalogue.made_at.isoformat(),
+    }
+
+
+def _check_languages(
+    chosen: frozenset[str], there: set[str], cards: Path, catalogue: OpenCatalogue, warn: Warn
 ) -> None:
-    """Raise Stop when a language is chosen in which the catalogue has no name."""
+    """Warn of a catalogue without English names.
+
+    Raises:
+        Stop: a language is chosen in which the catalogue has no name.
+    """
     for language in sorted(chosen - there):
         known = f", but in {', '.join(catalogue.languages)}" if catalogue.languages else ""
         raise Stop(
             f"--language {language}: {cards} has no names in it{known}: fetch them first, or choose"
             " another"
         )
+    if ENGLISH not in there:
+        warn(
+            f"{cards}: no card has an English name, which stations need to read print: they will"
+            " know cards by their pictures alone; fetch with --language en, too"
+        )
+
+
+def _known_prices(
+    prices: Path | None, out: Path, known: set[str], skip: Warn, warn: Warn
+) -> list[LastPrice]:
+    """Return the prices of known cards: the file's, or those of the pack there without a file.
+
+    Raises:
+        Stop: the file cannot be read.
+    """
+    priced = prices_in(out) if prices is None else read_prices(prices, skip)
+    found = [price for price in priced if price.card in known]
+    if found and prices is None:
+        warn(f"{out}: its {len(found)} prices stay: --prices brings new ones")
+    return found
 
 
 def _refuse_worse(out: Path, before: Contents, after: Contents, chosen: frozenset[str]) -> None:
@@ -394,4 +433,4 @@ def _reference(path: Path) -> PackReference | str:
     try:
         return reference_of(path.stem, read_image(path))
     except Unreadable as error:
-        return str(error)
+        return str(error).removeprefix(f"{path}: ")

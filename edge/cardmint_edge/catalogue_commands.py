@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cardmint_edge.catalogue_update import FetchSummary
 
 TCGDEX = "https://api.tcgdex.net/v2"
-LANGUAGE = r"[a-z]{2,3}(-[A-Za-z]{2,4})?"
+LANGUAGE = r"[a-z]{2,3}(-[a-z]{2,4})?"
 ONLY_BY_NETWORK = ("url", "texts", "refresh", "connections")
 """Options of `fetch` that mean nothing when a folder is read."""
 
@@ -45,7 +45,8 @@ def catalogue() -> None:
 @click.option(
     "--language",
     "languages",
-    help="Languages, separated by commas, the main one first; Asian ones bring the Asian sets."
+    help="Languages, separated by commas, the main one first; Asian ones bring the Asian sets;"
+    " English always comes with them."
     "  [default: en; with --from all]",
 )
 @click.option(
@@ -103,8 +104,9 @@ def fetch(
 ) -> None:
     """Fetch sets, cards and pictures, or what is new or changed since the last time.
 
-    It can be ended at any moment; the same command goes on where it was. The exit code is 1 when
-    the source itself is not complete.
+    It can be ended at any moment; the same command goes on where it was. What cannot be had is
+    skipped with a line. The exit code is 1 when something was, or when the source itself is not
+    complete.
     """
     if source is not None:
         _refuse_with_folder(context, images)
@@ -114,10 +116,8 @@ def fetch(
     from cardmint_edge.adapters.tcgdex_http import TcgdexHttp  # noqa: PLC0415 - as above
 
     began = time.monotonic()
-    chosen = _chosen("en" if languages is None else languages)
-    if not chosen:
-        raise Stop("--language is empty: name at least one language, such as en")
-    api = TcgdexHttp(url, connections=connections)
+    chosen = _with_english(_chosen("en" if languages is None else languages))
+    api = TcgdexHttp(url, connections=connections, say=_warn)
     try:
         fetching = catalogue_fetch.CatalogueFetch(
             api,
@@ -131,17 +131,35 @@ def fetch(
                 replace=replace,
                 connections=connections,
             ),
-            source=url,
+            source=api.url,
             progress=progress_for_stderr(),
             warn=_warn,
         )
         summary = fetching.run()
+    except KeyboardInterrupt:
+        raise Stop(f"ended: {catalogue_fetch.GO_ON}") from None
     finally:
         api.close()
     click.echo(
         f"{_fetched(out, summary, time.monotonic() - began)},"
         f" {api.calls} calls, {api.received} answers received"
     )
+    if summary.missing:
+        raise Stop(f"{summary.missing} things could not be had: {catalogue_fetch.GO_ON}")
+
+
+def _with_english(chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Return languages with English among them: print is read by English names and facts.
+
+    Raises:
+        Stop: no language is named.
+    """
+    if not chosen:
+        raise Stop("--language is empty: name at least one language, such as en")
+    if "en" in chosen:
+        return chosen
+    _warn("English is fetched, too, and first: stations read print by the English names")
+    return ("en", *chosen)
 
 
 def _chosen(languages: str) -> tuple[str, ...]:
@@ -150,7 +168,7 @@ def _chosen(languages: str) -> tuple[str, ...]:
     Raises:
         Stop: one is no language.
     """
-    chosen = tuple(dict.fromkeys(languages.replace(",", " ").split()))
+    chosen = tuple(dict.fromkeys(languages.lower().replace(",", " ").split()))
     for language in chosen:
         if not re.fullmatch(LANGUAGE, language):
             raise Stop(f"--language {language}: not a language such as en, fr or zh-tw")

@@ -27,10 +27,11 @@ from cardmint_edge.adapters.catalogue_folder import (
     write_set,
 )
 from cardmint_edge.adapters.only_writer import only_writer
-from cardmint_edge.adapters.tcgdex_http import Answer, NoSense, NotThere
-from cardmint_edge.catalogue_pictures import CataloguePictures
+from cardmint_edge.adapters.tcgdex_http import Answer, NoSense
+from cardmint_edge.catalogue_pictures import PICTURE_KIND, CataloguePictures
 from cardmint_edge.catalogue_update import (
     FetchSummary,
+    FewLines,
     KnownSets,
     SetKey,
     one_line_about_disk,
@@ -40,15 +41,21 @@ from cardmint_edge.domain.catalogue.assembly import Warn, catalogue_set_id
 from cardmint_edge.domain.catalogue.tcgdex_api import (
     ORIGIN,
     ApiCard,
-    ApiSet,
     ApiSetBrief,
     LanguageAnswers,
     merge,
+    read_api_set,
+    read_list,
     region_of,
 )
 from cardmint_edge.errors import Park, Retry, Stop
 
 T = TypeVar("T")
+
+AWAY_AFTER = 10
+"""Things in a row, each tried several times, after which the server counts as away."""
+
+GO_ON = "what was fetched stays; run the command again to go on"
 
 
 class CatalogueApi(Protocol):
@@ -56,6 +63,10 @@ class CatalogueApi(Protocol):
 
     calls: int
     received: int
+
+    def interrupt(self) -> None:
+        """End all waiting, from any thread."""
+        ...
 
     def json(self, path: str, shape: type[T], etag: str = "") -> Answer[T]:
         """Return the answer at a path; without a value when nothing has changed since `etag`."""
@@ -135,7 +146,9 @@ class CatalogueFetch:
         self._request = request
         self._source = source
         self._progress = progress
+        self._few = FewLines(warn)
         self._say = warn
+        self._failures = 0
         self._now = now
         self._answers = AnswerFiles(folder)
         self._summary = FetchSummary()
@@ -149,6 +162,8 @@ class CatalogueFetch:
                 it; a set or a language is none of the server's; a set is there from another kind of
                 source.
             Retry: the server is away or busy. What was fetched stays, and the next run goes on.
+
+        One thing that cannot be had is skipped with a line, and counted in `missing`.
         """
         with one_line_about_disk(self._folder), only_writer(self._folder):
             index = self._index_before()
@@ -156,11 +171,13 @@ class CatalogueFetch:
                 try:
                     return self._run(pool, index)
                 except Retry as error:
-                    raise Retry(
-                        f"{error}: what was fetched stays; run the command again to go on"
-                    ) from None
+                    raise Retry(f"{error}: {GO_ON}") from None
+                except KeyboardInterrupt:
+                    self._api.interrupt()
+                    raise
                 finally:
                     pool.shutdown(cancel_futures=True)
+                    self._few.end()
 
     def _run(self, pool: ThreadPoolExecutor, index: CatalogueIndex) -> FetchSummary:
         entries = {(entry.region, entry.id): entry for entry in index.sets}
@@ -185,10 +202,13 @@ class CatalogueFetch:
             self._progress.end()
         known.warn_of_names(self._say)
         self._take_out_gone(entries, index.languages)
-        written = self._index(entries.values(), index, complete=True)
-        write_index(self._folder, written)
+        written = self._index(entries.values(), index, complete=False)
         if self._request.size is not None:
+            write_index(self._folder, written)
             self._fetch_pictures(pool, written, self._request.size)
+        complete = not self._summary.missing and (index.complete or not self._is_part_of(index))
+        written = self._index(entries.values(), index, complete=complete)
+        write_index(self._folder, written)
         self._summary.sets = len(written.sets)
         self._summary.printings = sum(entry.printings for entry in written.sets)
         return self._summary
@@ -226,21 +246,50 @@ class CatalogueFetch:
     def _index(
         self, entries: Iterable[SetEntry], before: CatalogueIndex, *, complete: bool
     ) -> CatalogueIndex:
-        # What is not asked for is as old as it was.
-        partly = bool(self._request.sets and before.sets)
         return replace(
             before,
             source=self._source,
-            made_at=before.made_at if partly else self._now(),
+            # What is not asked for is as old as it was.
+            made_at=before.made_at if self._is_part_of(before) else self._now(),
             languages=_joined(self._request.languages, before.languages),
             complete=complete,
             sets=tuple(sorted(entries, key=lambda entry: (entry.region, entry.id))),
         )
 
+    def _is_part_of(self, before: CatalogueIndex) -> bool:
+        return bool(self._request.sets and before.sets)
+
     def _warn(self, line: str) -> None:
+        self._skip("entries", line)
+
+    def _skip(self, kind: str, line: str, *, missing: bool = False) -> None:
         with self._lock:
             self._summary.skipped += 1
-        self._say(line)
+            self._summary.missing += missing
+        self._few.say(kind, line)
+
+    def _had(self, kind: str, name: str, ask: Callable[[], T]) -> T | None:
+        """Return what `ask` returns; None, with a line, for one thing that cannot be had.
+
+        Raises:
+            Retry: so many things in a row failed that the server counts as away.
+        """
+        try:
+            result = ask()
+        except Park as error:
+            self._skip(kind, f"{name}: skipped: {error}", missing=True)
+            return None
+        except Retry as error:
+            with self._lock:
+                self._failures += 1
+                away = self._failures >= AWAY_AFTER
+            if away:
+                raise
+            self._skip(kind, f"{name}: skipped: {error}", missing=True)
+            return None
+        with self._lock:
+            self._failures = 0
+        return result
 
     def _ask_sets(
         self, pool: ThreadPoolExecutor, known_languages: Sequence[str], known: KnownSets
@@ -273,6 +322,7 @@ class CatalogueFetch:
         for (region, set_id), answered in found.items():
             self._add_languages(answered, region, set_id, known_languages)
             self._choose_cards(answered)
+            self._check_count(region, set_id, answered)
         return found
 
     def _check_wanted(self, lists: Mapping[str, Sequence[ApiSetBrief]]) -> None:
@@ -312,7 +362,7 @@ class CatalogueFetch:
         try:
             answer = self._api.json(
                 f"{quote(language)}/sets",
-                tuple[ApiSetBrief, ...],
+                tuple[msgspec.Raw, ...],
                 before.etag if before else "",
             )
         except (Park, NoSense) as error:
@@ -323,30 +373,52 @@ class CatalogueFetch:
             ) from None
         if answer.value is None and before is not None:
             return before.sets
-        stored = StoredList(sets=answer.value or (), etag=answer.etag)
+        listed_sets = read_list(answer.value or (), f"the list of sets ({language})", self._odd)
+        stored = StoredList(sets=listed_sets, etag=answer.etag)
         self._answers.write_list(language, stored)
         listed = {one.id for one in stored.sets}
         for gone in sorted({one.id for one in before.sets} - listed if before else ()):
             self._warn(f"set {gone} ({language}): no longer in the list: kept as it was")
         return stored.sets
 
+    def _odd(self, line: str) -> None:
+        """Say that an entry of the source is left out: it is not all there."""
+        self._skip("entries", line, missing=True)
+
     def _ask_set(self, language: str, set_id: str) -> _Language | None:
-        before = self._answers.read_set(language, set_id)
-        try:
-            answer = self._api.json(
-                f"{quote(language)}/sets/{quote(set_id)}", ApiSet, before.etag if before else ""
-            )
-        except NotThere as error:
-            self._warn(f"set {set_id} ({language}): {error}: {'kept' if before else 'skipped'}")
-            return None if before is None else _Language(language, before, before)
-        if answer.value is None and before is not None:
-            return _Language(language, before, before)
-        if answer.value is None or answer.value.id != set_id:
-            self._warn(f"set {set_id} ({language}): the answer is about another: skipped")
-            return None if before is None else _Language(language, before, before)
-        cards = {} if before is None else before.cards
-        now = StoredSet(of_set=answer.value, etag=answer.etag, cards=cards)
+        before, name = self._answers.read_set(language, set_id), f"set {set_id} ({language})"
+        known = None if before is None else _Language(language, before, before)
+        # Answers that an earlier version stored lack the number of cards.
+        counted = before is not None and before.of_set.cardCount.total is not None
+        etag = before.etag if before is not None and counted else ""
+        path = f"{quote(language)}/sets/{quote(set_id)}"
+        answer = self._had("sets", name, lambda: self._api.json(path, msgspec.Raw, etag))
+        if answer is None:
+            return known
+        if answer.value is None:
+            return known
+        of_set = read_api_set(bytes(answer.value), name, self._odd)
+        if of_set is None:
+            return known
+        if of_set.id != set_id:
+            self._skip("sets", f"{name}: skipped: the answer is about another", missing=True)
+            return known
+        cards, again = ({}, ()) if before is None else (before.cards, before.again)
+        now = StoredSet(of_set=of_set, etag=answer.etag, cards=cards, again=again)
         return _Language(language, before, now)
+
+    def _check_count(self, region: Region, set_id: str, answered: list[_Language]) -> None:
+        """Say of a set that none of the languages lists all of its cards."""
+        asked = [one.now.of_set for one in answered if one.name in self._request.languages]
+        lacks = [(one.lacking, one) for one in asked]
+        lacking, of_set = min(lacks, key=lambda one: one[0], default=(0, None))
+        if lacking and of_set is not None:
+            self._skip(
+                "sets",
+                f"set {set_id} ({region}): the source lists {len(of_set.cards)} of its"
+                f" {len(of_set.cards) + lacking} cards",
+                missing=True,
+            )
 
     def _add_languages(
         self, answered: list[_Language], region: Region, set_id: str, known: Sequence[str]
@@ -371,6 +443,7 @@ class CatalogueFetch:
                     continue
                 owned.add(brief.id)
                 known = brief.id in one.now.cards and before.get(brief.id) == brief
+                known = known and brief.id not in one.now.again
                 if request.refresh or not known:
                     one.wanted.append(brief.id)
 
@@ -380,34 +453,32 @@ class CatalogueFetch:
             asked: list[tuple[str, Future[StoredCard | None]]] = [
                 (card_id, pool.submit(self._ask_card, one, card_id)) for card_id in one.wanted
             ]
-            cards = dict(one.now.cards)
+            cards, again = dict(one.now.cards), list[str]()
             for card_id, answer in asked:
                 stored = answer.result()
                 self._progress.advance()
                 if stored is not None:
                     cards[card_id] = stored
-            one.now = replace(one.now, cards=cards)
+                else:
+                    again.append(card_id)
+            one.now = replace(
+                one.now, cards=cards, again=tuple(again) if one.wanted else one.now.again
+            )
             if one.changed:
                 self._answers.write_set(one.name, set_id, one.now)
 
     def _ask_card(self, language: _Language, card_id: str) -> StoredCard | None:
-        before = language.now.cards.get(card_id)
-        try:
-            answer = self._api.json(
-                f"{quote(language.name)}/cards/{quote(card_id, safe='')}",
-                ApiCard,
-                before.etag if before else "",
-            )
-        except (Park, NoSense) as error:
-            self._warn(f"card {card_id} ({language.name}): skipped: {error}")
+        before, name = language.now.cards.get(card_id), f"card {card_id} ({language.name})"
+        path = f"{quote(language.name)}/cards/{quote(card_id, safe='')}"
+        etag = before.etag if before else ""
+        answer = self._had("cards", name, lambda: self._api.json(path, ApiCard, etag))
+        if answer is None:
             return None
         if answer.value is None:
             return before
         if answer.value.id != card_id:
-            self._warn(
-                f"card {card_id} ({language.name}): skipped: the answer is about"
-                f" {answer.value.id[:80]!r}"
-            )
+            about = answer.value.id[:80]
+            self._skip("cards", f"{name}: skipped: the answer is about {about!r}", missing=True)
             return None
         return StoredCard(card=answer.value, etag=answer.etag)
 
@@ -437,7 +508,7 @@ class CatalogueFetch:
         try:
             merged = merge(answers, self._warn)
         except msgspec.ValidationError as error:
-            self._warn(f"set {set_id} ({region}): skipped: {error}")
+            self._odd(f"set {set_id} ({region}): skipped: {error}")
             return None
         whole = known.kept_in(merged, self._request.languages, self._warn)
         return write_set(self._folder, whole)
@@ -452,10 +523,15 @@ class CatalogueFetch:
             if printing.image
         ]
         missing = [one for one in wanted if pictures.is_wanted(one[0])]
+
+        def fetch(card_id: str, address: str) -> bool | None:
+            name = f"{card_id}.{PICTURE_KIND}"
+            return self._had("pictures", name, lambda: pictures.fetch(card_id, address))
+
         self._progress.begin("pictures", len(missing))
         try:
-            for asked in [pool.submit(pictures.fetch, *one, self._warn) for one in missing]:
-                self._summary.pictures += asked.result()
+            for asked in [pool.submit(fetch, *one) for one in missing]:
+                self._summary.pictures += bool(asked.result())
                 self._progress.advance()
         finally:
             self._progress.end()

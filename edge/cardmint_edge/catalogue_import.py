@@ -115,6 +115,8 @@ def import_folder(
 
 def _read(opened: OpenCatalogue, summary: FetchSummary, skip: Warn) -> list[_ReadSet]:
     read, unread = list[_ReadSet](), list[str]()
+    for line in opened.odd:
+        skip(line)
     for one in opened.sets:
         of_set = one.read(skip)
         if of_set is None:
@@ -123,6 +125,7 @@ def _read(opened: OpenCatalogue, summary: FetchSummary, skip: Warn) -> list[_Rea
             read.append(_ReadSet(one.name, of_set))
     lacks = [opened.incomplete] if opened.incomplete else []
     lacks += [f"{len(unread)} sets cannot be read, such as {unread[0]}"] if unread else []
+    lacks += [f"{len(opened.odd)} entries of its list of sets cannot be read"] if opened.odd else []
     summary.incomplete = "; ".join(lacks)
     return read
 

@@ -7,11 +7,10 @@ from typing import Protocol
 
 from cardmint_edge.adapters.catalogue_answers import PictureRecords, Size, StoredPicture
 from cardmint_edge.adapters.catalogue_folder import IMAGES
+from cardmint_edge.adapters.decode import Unreadable, decode_image
 from cardmint_edge.adapters.durable_files import make_folder, write_file
 from cardmint_edge.adapters.regular_files import read_regular
-from cardmint_edge.adapters.tcgdex_http import Answer, NoSense, is_picture
-from cardmint_edge.domain.catalogue.assembly import Warn
-from cardmint_edge.errors import Park
+from cardmint_edge.adapters.tcgdex_http import Answer, is_picture
 
 PICTURE_KIND = "jpg"
 
@@ -28,8 +27,8 @@ class CataloguePictures:
     """The folder `images` of a catalogue, and what is recorded of each picture in it.
 
     A picture that is there in `high` is not replaced by one in `low`. With `refresh` each is asked
-    about again, and the content of its file is checked, too. `fetch` may be called by several
-    threads.
+    about again, and the content of its file is checked, too: one that cannot be read is fetched.
+    `fetch` may be called by several threads.
     """
 
     def __init__(self, folder: Path, api: PictureApi, size: Size, *, refresh: bool) -> None:
@@ -49,24 +48,19 @@ class CataloguePictures:
             self._records.put(known)
         return known is None or self._refresh or (known.size, self._size) == ("low", "high")
 
-    def fetch(self, card_id: str, address: str, warn: Warn) -> bool:
+    def fetch(self, card_id: str, address: str) -> bool:
         """Fetch a picture, `address` being that without size and kind; return whether it is new.
 
-        `warn` takes a line about one that cannot be had.
-
         Raises:
-            Retry: the server is away or busy.
+            Park: it cannot be had.
+            Retry: the server is away or busy, or answers something else.
             OSError: the disk is full, read-only or failing.
         """
         known = self._known(card_id)
         size: Size = "high" if known is not None and known.size == "high" else self._size
         etag = known.etag if known is not None and known.size == size else ""
         path = self._path(card_id)
-        try:
-            answer = self._api.picture(f"{address}/{size}.{PICTURE_KIND}", etag)
-        except (Park, NoSense) as error:
-            warn(f"{path.name}: skipped: {error}")
-            return False
+        answer = self._api.picture(f"{address}/{size}.{PICTURE_KIND}", etag)
         if answer.value is None:
             return False
         picture = _record(card_id, size, answer.value, answer.etag)
@@ -95,11 +89,21 @@ class CataloguePictures:
             return None
         found = _record(card_id, "low", content)
         if recorded is None:
-            return found if is_picture(content) else None
-        return recorded if found.sha256 == recorded.sha256 else None
+            return found if _is_sound(content) else None
+        unchanged = found.sha256 == recorded.sha256 and _is_sound(content)
+        return recorded if unchanged else None
 
     def _path(self, card_id: str) -> Path:
         return self._folder / f"{card_id}.{PICTURE_KIND}"
+
+
+def _is_sound(content: bytes) -> bool:
+    """Return whether a picture is whole and can be read."""
+    try:
+        decode_image(content)
+    except Unreadable:
+        return False
+    return is_picture(content)
 
 
 def _record(card_id: str, size: Size, content: bytes, etag: str = "") -> StoredPicture:

@@ -1,6 +1,7 @@
 """What fetching a catalogue and reading a downloaded one share: what is kept, refused and said."""
 
 import difflib
+import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ SetKey = tuple[Region, str]
 class FetchSummary:
     """What a fetch did.
 
-    `incomplete` says what the source itself lacks; empty when nothing. `made_at` is when the source
+    `incomplete` says what the source itself lacks; empty when nothing. `missing` counts the sets,
+    cards and pictures that could not be had. `made_at` is when the source
     of a folder was last asked, as far as it says so.
     """
 
@@ -32,8 +34,36 @@ class FetchSummary:
     printings: int = 0
     pictures: int = 0
     skipped: int = 0
+    missing: int = 0
     incomplete: str = ""
     made_at: datetime | None = None
+
+
+MAX_LINES = 10
+"""Lines of one kind before the rest is only counted."""
+
+
+class FewLines:
+    """Passes on the first lines of each kind, and counts the rest. Threads may share it."""
+
+    def __init__(self, say: Warn) -> None:
+        self._say = say
+        self._lines: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def say(self, kind: str, line: str) -> None:
+        """Say a line about a `kind` of thing, such as "cards"."""
+        with self._lock:
+            self._lines[kind] += 1
+            said = self._lines[kind] <= MAX_LINES
+        if said:
+            self._say(line)
+
+    def end(self) -> None:
+        """Say how many lines were not said."""
+        for kind, lines in self._lines.items():
+            if lines > MAX_LINES:
+                self._say(f"{lines - MAX_LINES} more lines about {kind}")
 
 
 @dataclass(slots=True)

@@ -3,13 +3,14 @@
 import hashlib
 import time
 from base64 import b64decode, b64encode
+from contextlib import closing
 from pathlib import Path
 
 import click
 from msgspec.structs import replace
 
 from cardmint_contracts.control import Artifact, Manifest, encode_manifest
-from cardmint_edge.errors import Stop
+from cardmint_edge.errors import EdgeError, Stop
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -55,13 +56,26 @@ def key(out: Path) -> None:
     type=click.IntRange(1, 2**53),
     help="A number above that of every manifest signed before; by default the time in seconds.",
 )
+@click.option(
+    "--replace",
+    "replaces",
+    is_flag=True,
+    help="Stations take the pack also when it lacks cards, pictures or names that theirs has.",
+)
 def manifest(
-    *, key_file: Path, artifact: Artifact, file: Path, version: str, url: str, serial: int | None
+    *,
+    key_file: Path,
+    artifact: Artifact,
+    file: Path,
+    version: str,
+    url: str,
+    serial: int | None,
+    replaces: bool,
 ) -> None:
     """Print the signed manifest of FILE, to publish retained on the tenant's fleet topic.
 
     Stations take no manifest that was signed before the last one they saw. To go back to an earlier
-    FILE, sign it again.
+    FILE, sign it again. What a pack holds is said on stderr.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - as above
         Ed25519PrivateKey,
@@ -91,5 +105,21 @@ def manifest(
         unsigned,
         signature=sign(unsigned.signed()),
         serial_signature=sign(unsigned.signed_serial()),
+        replace_signature=sign(unsigned.signed_replacing()) if replaces else "",
     )
+    if artifact == "catalogue":
+        click.echo(_held_by(file), err=True)
     click.echo(encode_manifest(signed).decode())
+
+
+def _held_by(file: Path) -> str:
+    """Return a line about what a pack holds, or about why stations will refuse it."""
+    from cardmint_edge.adapters.pack import Pack  # noqa: PLC0415 - loads OpenCV
+
+    try:
+        with closing(Pack(file)) as pack:
+            held = pack.contents()
+    except EdgeError as error:
+        return f"stations will refuse it: {error}"
+    names = ", ".join(f"{number} {one}" for one, number in sorted(held.names.items()))
+    return f"{file}: {len(held.cards)} cards, {held.pictures} pictures, names: {names}"

@@ -17,10 +17,11 @@ from cardmint_contracts.catalogue import Variant
 from cardmint_contracts.control import Artifact, Manifest
 from cardmint_contracts.prices import LastPrice
 from cardmint_edge.adapters.artifacts import ArtifactStore, InstalledArtifact
+from cardmint_edge.domain.catalogue.pack_contents import PackContents, losses
 from cardmint_edge.domain.reading.close_up import CloseUp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.domain.scan_record import ScanRecord
-from cardmint_edge.errors import EdgeError, Park, Retry
+from cardmint_edge.errors import EdgeError, Park, Retry, Stop
 
 WATCHED_CARDS = 100
 """Cards whose decisions are compared, after a switch and before it."""
@@ -35,6 +36,8 @@ LONGEST_PAUSE_S = 3600.0
 AFTER_BUG_S = 60.0
 MAX_REPLACED = 100
 """Artifacts in use earlier that are remembered, to refuse manifests without a serial of them."""
+
+_REPLACING = "sign it with `cardmint-edge fleet manifest --replace` to use it all the same"
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +63,10 @@ class CataloguePack(Protocol):
     @property
     def newest_set(self) -> str:
         """The name of the set that came out last; empty where the pack does not say."""
+        ...
+
+    def contents(self) -> PackContents:
+        """Return which printings it has, and how many pictures and names. Raises Stop."""
         ...
 
     def card(self, card_id: str) -> Card | None:
@@ -165,6 +172,13 @@ class ActiveRecognition:
     def close_up(self, frame: Frame) -> CloseUp | None:
         """Read a photo of a card's lower edge alone."""
         return self._bundle.close_up(frame)
+
+    def contents(self) -> PackContents:
+        """Return what the pack in use holds; nothing when it cannot be read any more."""
+        try:
+            return self._bundle.pack.contents()
+        except Stop:
+            return PackContents()
 
     def use(self, bundle: RecognitionBundle) -> RecognitionBundle:
         """Use another bundle from the next card on, and return the earlier one."""
@@ -282,8 +296,8 @@ class Rollout:
             return False
         except Retry as error:  # the next start may take an older manifest
             log.error("the serial is not stored", artifact=name, reason=str(error))
-        if manifest.sha256 in index.refused:
-            self._on_change(f"{name} was refused before: {index.refused[manifest.sha256]}")
+        if (verdict := index.refused.get(_verdict_key(manifest))) is not None:
+            self._on_change(f"{name} was refused before: {verdict}")
             return False
         if index.active.get(manifest.artifact, InstalledArtifact()).sha256 == manifest.sha256:
             self._pending.pop(manifest.artifact, None)
@@ -304,7 +318,7 @@ class Rollout:
             fetched = self._artifacts.fetch(manifest, interrupted)
             if interrupted():
                 return
-            self._switch(manifest.artifact, fetched)
+            self._switch(manifest, fetched)
         except EdgeError as error:
             if isinstance(error, Retry) or isinstance(error.__context__, OSError):
                 if not interrupted():
@@ -342,13 +356,17 @@ class Rollout:
             log.warning("a rollout waits", artifact=name, reason=reason)
             self._on_change(f"{name} is not here yet, and tried again: {reason}")
 
-    def _switch(self, artifact: Artifact, fetched: InstalledArtifact) -> None:
+    def _switch(self, manifest: Manifest, fetched: InstalledArtifact) -> None:
+        artifact = manifest.artifact
         paths: dict[Artifact, Path | None] = {
             name: self._artifacts.path(name) for name in ("catalogue", "models")
         }
         paths[artifact] = self._artifacts.folder / fetched.name
         bundle = self._open(paths["catalogue"], paths["models"])
-        self._check_on_samples(bundle)
+        complete = artifact == "catalogue" and not manifest.replace_signature
+        if complete:
+            self._check_contents(bundle.pack)
+        self._check_on_samples(bundle, complete=complete)
         index = self._artifacts.index
         before = index.active.get(artifact, InstalledArtifact())
         index.active[artifact] = fetched
@@ -365,8 +383,18 @@ class Rollout:
         self._watching = (artifact, self._active.use(bundle), share)
         log.info("switched", artifact=artifact, version=fetched.version)
 
-    def _check_on_samples(self, bundle: RecognitionBundle) -> None:
-        """Recognise cards that were accepted here. Raises Park if too many fail."""
+    def _check_contents(self, pack: CataloguePack) -> None:
+        """Compare a new pack with the one in use. Raises Park if it lacks much of it."""
+        if lost := losses(self._active.contents(), pack.contents()):
+            raise Park(f"it lacks {', '.join(lost)} of the pack in use: {_REPLACING}")
+
+    def _check_on_samples(self, bundle: RecognitionBundle, *, complete: bool) -> None:
+        """Recognise cards that were accepted here.
+
+        Raises:
+            Park: too many fail, or, where the pack must be `complete`, it lacks one that the pack
+                in use has.
+        """
         named = known = 0
         for frame, card_id in self._samples():
             recognition = bundle.recogniser.recognise(frame)
@@ -375,6 +403,8 @@ class Rollout:
                     "its models cannot be used: they are damaged, or made for another version"
                 )
             if bundle.pack.card(card_id) is None:
+                if complete and self._active.card(card_id) is not None:
+                    raise Park(f"it lacks {card_id}, which was accepted here: {_REPLACING}")
                 continue
             known += 1
             named += any(candidate.card.id == card_id for candidate in recognition.candidates[:1])
@@ -386,7 +416,7 @@ class Rollout:
     def _roll_back(self, artifact: Artifact, before: RecognitionBundle, reason: str) -> None:
         index = self._artifacts.index
         worse = index.active.get(artifact, InstalledArtifact())
-        index.refused[worse.sha256] = reason
+        index.refused |= dict.fromkeys((worse.sha256, f"{worse.sha256} replace"), reason)
         index.active[artifact] = index.before.pop(artifact, InstalledArtifact())
         self._active.use(before)
         self._save()
@@ -395,7 +425,7 @@ class Rollout:
 
     def _refuse(self, manifest: Manifest, reason: str) -> None:
         log.error("refused", artifact=manifest.artifact, version=manifest.version, reason=reason)
-        self._artifacts.index.refused[manifest.sha256] = reason
+        self._artifacts.index.refused[_verdict_key(manifest)] = reason
         self._save()
         self._on_change(f"{manifest.artifact} {manifest.version} is refused: {reason}")
 
@@ -405,6 +435,11 @@ class Rollout:
             self._artifacts.save()
         except Retry as error:
             log.error("the decision is not stored", reason=str(error))
+
+
+def _verdict_key(manifest: Manifest) -> str:
+    """Return under what a refusal is remembered: what lacks cards may be told to replace later."""
+    return f"{manifest.sha256} replace" if manifest.replace_signature else manifest.sha256
 
 
 @dataclass(slots=True, eq=False)

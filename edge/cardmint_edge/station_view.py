@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from cardmint_contracts.cards import Edition, Finish
+from cardmint_contracts.cards import Card, Edition, Finish, Language
 from cardmint_contracts.catalogue import editions_of, finishes_of
 from cardmint_contracts.control import NewestSets
 from cardmint_contracts.events import CardScanned
@@ -35,6 +35,7 @@ from cardmint_edge.page.views import (
     StationView,
     likeliest,
     named_cards,
+    named_task,
 )
 from cardmint_edge.review_tasks import ReviewTasks, ScanAnswer
 from cardmint_edge.rollout import ActiveRecognition
@@ -127,9 +128,12 @@ class StationViewReader:
         }
         records = (self._outbox.scan(task.scan) for task in tasks)
         asked = {record.scan.scan: record for record in records if record is not None}
-        named = named_cards(
-            scans, answers, lambda card_id, language: self._names(version, card_id, language)
-        )
+
+        def name(card_id: str, language: Language | None) -> Card | None:
+            return self._names(version, card_id, language)
+
+        named = named_cards(scans, answers, name)
+        tasks = [named_task(task, asked.get(task.scan), answers, name) for task in tasks]
         last = named.get(scans[0].scan.scan) if scans else None
         return StationView(
             status=status,

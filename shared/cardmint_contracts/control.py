@@ -67,6 +67,8 @@ class Manifest(Downward, frozen=True):
     `serial` rises with each manifest that the key signs, and `serial_signature` is over
     `signed_serial()`: a station takes no manifest with a lower serial than it has seen. To go back
     to an earlier file is to sign it again (docs/decisions/0066). Version 0.1.0 signed no serial.
+    `replace_signature` is over `signed_replacing()`: with it stations take a pack that lacks what
+    theirs has (docs/decisions/0106).
     """
 
     artifact: Artifact
@@ -77,6 +79,7 @@ class Manifest(Downward, frozen=True):
     signature: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{86}==\Z")]
     serial: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     serial_signature: Annotated[str, Meta(pattern=r"^([A-Za-z0-9+/]{86}==)?\Z")] = ""
+    replace_signature: Annotated[str, Meta(pattern=r"^([A-Za-z0-9+/]{86}==)?\Z")] = ""
 
     def signed(self) -> str:
         """Return the text that the signature covers: everything but the file's address."""
@@ -85,6 +88,10 @@ class Manifest(Downward, frozen=True):
     def signed_serial(self) -> str:
         """Return the text that the signature of the serial covers."""
         return f"{self.signed()}serial {self.serial}\n"
+
+    def signed_replacing(self) -> str:
+        """Return the text that `replace_signature` covers."""
+        return f"{self.signed_serial()}replace\n"
 
 
 class ReleasedSet(Downward, frozen=True):
@@ -110,6 +117,8 @@ def encode_manifest(manifest: Manifest) -> builtins.bytes:
     values = {**msgspec.to_builtins(manifest), "ware": manifest.artifact}
     if manifest.serial is None:
         del values["serial"], values["serial_signature"]
+    if not manifest.replace_signature:
+        del values["replace_signature"]
     return encode(values)
 
 

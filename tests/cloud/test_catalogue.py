@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from cardmint_cloud.errors import StopService
 from cardmint_cloud.fleet import FleetPublisher
 from cardmint_cloud.local.postgres import database_environment
 from cardmint_contracts import topics
-from cardmint_contracts.catalogue import Printing, Region, SourceIds
+from cardmint_contracts.catalogue import CatalogueSet, Printing, Region, SourceIds
 from cardmint_contracts.control import NewestSets
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import decode
@@ -69,6 +70,31 @@ async def test_an_import_takes_what_is_new_or_changed(
     again = await take_catalogue(owner, tmp_path, now=NOW, warn=pytest.fail)
     assert (again.changed, again.now.version) == (0, second.now.version)
     assert await catalogue.tcgplayer_groups(pool) == {"base1": 604, "me5": 24688}
+
+
+async def test_its_date_gets_neither_older_nor_newer_by_a_part(owner: Pool, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    async def take(days: int, *sets: CatalogueSet, replace_worse: bool = False) -> ImportSummary:
+        folder = write_catalogue(tmp_path, *sets, made_at=NOW - timedelta(days=days))
+        said.clear()
+        return await take_catalogue(
+            owner, folder, now=NOW, warn=said.append, replace_worse=replace_worse
+        )
+
+    whole = await take(10, BASE, NEW)
+    older = await take(90, BASE, NEW)
+    assert older.now.made_at == whole.now.made_at == NOW - timedelta(days=10)
+    assert len(said) == 1
+    part = await take(1, NEW)
+    assert part.now.made_at == NOW - timedelta(days=10)
+    assert (part.now.version, part.now.sets) == (whole.now.version, 2)
+    newer = await take(1, BASE, NEW)
+    assert newer.now.made_at == NOW - timedelta(days=1)
+    assert said == []
+    replaced = await take(30, NEW, replace_worse=True)
+    assert replaced.now.made_at == NOW - timedelta(days=30)
+    assert replaced.now.version != whole.now.version
 
 
 async def names_of(pool: Pool, card_id: str) -> dict[str, str] | None:

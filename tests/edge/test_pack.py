@@ -101,6 +101,10 @@ def test_last_known_prices_come_along(fictional: Path, tmp_path: Path, pack: Pac
         )
         assert priced.price("emb-1", ScanDefaults(finish=Finish.REVERSE_HOLO)) == known[0]
         assert priced.price("emb-2", ScanDefaults()) is None
+    said.clear()
+    again = build(fictional / "cards", images, tmp_path / "pack.sqlite", said.append)
+    assert said == [f"{tmp_path / 'pack.sqlite'}: its 3 prices stay: --prices brings new ones"]
+    assert (again.prices, again.version) == (3, built.version)
     bare = build(fictional / "cards", images, tmp_path / "bare.sqlite", pytest.fail)
     assert bare.version != built.version, "a station takes new prices as a new pack"
     old = sqlite3.connect(tmp_path / "bare.sqlite")

@@ -258,7 +258,7 @@ def test_a_picture_that_cannot_be_read_is_said_with_its_reason(
         "lan1-5.jpg: skipped, No such file or directory",
         "lan1-6.jpg: skipped, not a file with content, such as a pipe",
         "lan1-7.jpg: skipped, Too many levels of symbolic links",
-        "lan1-8.jpg: the file is empty",
+        "lan1-8.jpg: skipped, the file is empty",
     ]
 
 

@@ -108,6 +108,25 @@ def test_the_last_card_is_named_as_a_person_answered(bench: PageBench, client: A
     assert "holo: exists as holo" in page
 
 
+@pytest.mark.parametrize("language", ["fr", None])
+def test_a_questions_candidates_are_named_in_the_cards_language(
+    bench: PageBench, client: Asking, language: str | None
+) -> None:
+    task = task_of(1)
+    scan = replace(scan_of(1), scan=task.scan, defaults=ScanDefaults(language=language))
+    bench.outbox.record(scan, STAMP)
+    bench.tasks.receive_task(task.task, encode(task))
+    first, *others = [one.card for one in task.candidates]
+    bench.names[first.id, "fr"] = replace(first, name="Dracaufeu", set_name="Set de Base")
+    page = " ".join(client.get("/").text.split())
+    shown = ["Dracaufeu" if language else first.name, *(one.name for one in others)]
+    assert (
+        re.findall(r'<button class="choice" name="card" value="[^"]+".*?<b>(.*?)</b>', page)
+        == shown
+    )
+    assert f'value="{first.id}"' in page
+
+
 @pytest.mark.parametrize(("days", "says"), [(0, "of today"), (12, "12 days old"), (90, "90 days")])
 def test_the_age_of_the_catalogue_is_shown(
     bench: PageBench, client: Asking, days: int, says: str

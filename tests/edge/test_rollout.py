@@ -7,10 +7,11 @@ import hashlib
 import io
 import json
 import shutil
+import sqlite3
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.catalogue import build
 from cardmint_edge.cli import cli
+from cardmint_edge.domain.catalogue.pack_contents import PackContents
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import recogniser_of
@@ -161,6 +163,8 @@ class RolloutBench:
         artifact: Artifact = "catalogue",
         version: str = "2",
         serial: int | None = None,
+        *,
+        replaces: bool = False,
     ) -> Manifest:
         self.serial = serial or self.serial + 1
         words = [
@@ -174,6 +178,7 @@ class RolloutBench:
             version,
             "--serial",
             self.serial,
+            *(["--replace"] if replaces else []),
         ]
         done = CliRunner().invoke(cli, ["fleet", "manifest", *map(str, words), "--url", self.url])
         assert done.exit_code == 0, done.exception
@@ -181,20 +186,29 @@ class RolloutBench:
         return decode(done.stdout.encode(), Manifest)
 
     def smaller(self, without: str = "") -> bytes:
-        """Return another pack, with some pictures only and without one card."""
-        images = self.folder / "images"
-        images.mkdir(exist_ok=True)
-        for name in ("emb-1", "emb-2", "tdw-3", "drk-9"):
-            shutil.copy(self.fictional / "images" / f"{name}.jpg", images)
-        (images / f"{without}.jpg").unlink(missing_ok=True)
-        build(
-            self.fictional / "cards",
-            images,
-            self.folder / "smaller.sqlite",
-            lambda _: None,
-            replace_worse=True,
-        )
-        return (self.folder / "smaller.sqlite").read_bytes()
+        """Return another pack, without one or two of the pictures."""
+        images, smaller = self.folder / "images", self.folder / "smaller.sqlite"
+        shutil.copytree(self.fictional / "images", images)
+        for name in {"emb-4", without}:
+            (images / f"{name}.jpg").unlink(missing_ok=True)
+        shutil.copy(self.fictional / "pack.sqlite", smaller)
+        build(self.fictional / "cards", images, smaller, lambda _: None, replace_worse=True)
+        shutil.rmtree(images)
+        return smaller.read_bytes()
+
+    def altered(self, *statements: str) -> bytes:
+        """Return the pack in use, changed by SQL."""
+        path = self.folder / "altered.sqlite"
+        shutil.copy(self.fictional / "pack.sqlite", path)
+        with closing(sqlite3.connect(path)) as pack, pack:
+            for statement in statements:
+                pack.execute(statement)
+            counts = "SELECT (SELECT count(*) FROM cards), (SELECT count(*) FROM looks)"
+            cards, images = pack.execute(counts).fetchone()
+            pack.execute("UPDATE meta SET value = ? WHERE key = 'cards'", (cards,))
+            pack.execute("UPDATE meta SET value = ? WHERE key = 'images'", (images,))
+            pack.execute("UPDATE meta SET value = 'altered' WHERE key = 'version'")
+        return path.read_bytes()
 
     def card(self, name: str) -> tuple[Frame, str]:
         return np.asarray(
@@ -494,6 +508,88 @@ def test_a_pack_that_does_not_know_what_was_accepted_here_is_refused(bench: Roll
     assert not bench.roll_out(other)
     assert "accepts emb-2" in bench.said[-1]
     assert bench.active.version == before
+
+
+FEWER = [
+    (
+        ("DELETE FROM looks WHERE card_id NOT LIKE 'emb-%'",
+         "DELETE FROM cards WHERE id NOT LIKE 'emb-%'"),
+        "CARDS of 112 cards, CARDS of 112 pictures, CARDS of 112 names in en",
+    ),
+    (
+        ("DELETE FROM looks WHERE card_id LIKE 'emb-%'",),
+        "EMB of 112 pictures",
+    ),
+    (
+        ("UPDATE cards SET names = json_object('fr', name)",),
+        "112 of 112 names in en",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statements", "lacks"), FEWER, ids=["cards", "pictures", "languages"])
+def test_a_pack_with_far_less_is_used_only_when_its_publisher_says_so(
+    bench: RolloutBench, statements: tuple[str, ...], lacks: str
+) -> None:
+    before = bench.active.contents()
+    emb = sum(card_id.startswith("emb-") for card_id in before.cards)
+    lacks = lacks.replace("CARDS", str(112 - emb)).replace("EMB", str(emb))
+    content = bench.altered(*statements)
+    assert not bench.roll_out(bench.manifest(content))
+    assert bench.said[-1].startswith(
+        f"catalogue 2 is refused: it lacks {lacks} of the pack in use: sign it with"
+    )
+    assert bench.active.contents() == before
+    replacing = bench.manifest(content, replaces=True)
+    forged = Manifest(**(_fields(replacing) | {"replace_signature": replacing.signature}))  # type: ignore[arg-type]
+    assert not bench.roll_out(forged)
+    assert "did not sign it" in bench.said[-1]
+    assert bench.roll_out(replacing)
+    assert bench.active.version == "altered"
+
+
+def test_a_pack_that_lacks_a_card_that_was_accepted_here_is_refused(bench: RolloutBench) -> None:
+    bench.samples = [bench.card("emb-1"), bench.card("drk-9")]
+    content = bench.altered(
+        "DELETE FROM looks WHERE card_id = 'drk-9'", "DELETE FROM cards WHERE id = 'drk-9'"
+    )
+    assert not bench.roll_out(bench.manifest(content))
+    assert "it lacks drk-9, which was accepted here" in bench.said[-1]
+    assert bench.roll_out(bench.manifest(content, replaces=True))
+    lacking = bench.altered(
+        "DELETE FROM looks WHERE card_id IN ('drk-9', 'drk-8')",
+        "DELETE FROM cards WHERE id IN ('drk-9', 'drk-8')",
+    )
+    assert bench.roll_out(bench.manifest(lacking)), "the pack in use lacks it, too"
+
+
+def test_a_pack_that_fails_when_it_may_replace_is_refused_once(bench: RolloutBench) -> None:
+    manifest = bench.manifest(b"no pack at all", replaces=True)
+    assert not bench.roll_out(manifest)
+    asked = len(FileServer.asked)
+    assert not bench.roll_out(manifest)
+    assert "was refused before" in bench.said[-1]
+    assert len(FileServer.asked) == asked
+
+
+def test_a_pack_in_use_that_was_damaged_refuses_no_other(
+    bench: RolloutBench, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.sqlite"
+    shutil.copy(bench.fictional / "pack.sqlite", damaged)
+    bench.active.use(bench.open(damaged, None))
+    with closing(sqlite3.connect(damaged)) as pack, pack:
+        pack.execute("DROP TABLE cards")
+    assert bench.active.contents() == PackContents()
+
+
+def test_signing_says_what_a_pack_holds(bench: RolloutBench) -> None:
+    words = ["fleet", "manifest", "--key", bench.folder / "key", "--artifact", "catalogue"]
+    words += ["--version", "2", "--url", bench.url, "--file"]
+    pack, none = bench.fictional / "pack.sqlite", bench.serve(b"no pack at all")
+    said = [CliRunner().invoke(cli, list(map(str, [*words, one]))).stderr for one in (pack, none)]
+    assert said[0] == f"{pack}: 112 cards, 112 pictures, names: 112 en\n"
+    assert said[1].startswith(f"stations will refuse it: {none}: not a pack")
 
 
 def test_more_questions_than_before_give_it_back(bench: RolloutBench) -> None:

@@ -20,7 +20,12 @@ from cardmint_contracts.catalogue import (
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.catalogue_folder import open_catalogue
-from cardmint_edge.domain.catalogue.tcgdex_api import ApiCard, ApiSet, LanguageAnswers, merge
+from cardmint_edge.domain.catalogue.tcgdex_api import (
+    ApiCard,
+    LanguageAnswers,
+    merge,
+    read_api_set,
+)
 from cardmint_edge.errors import Stop
 from tests.fuzz.target import Run, Target
 
@@ -66,7 +71,9 @@ def open_answers(_: Path) -> Iterator[Run]:
 
     def run(data: bytes) -> object:
         first, *rest = data.split(b"\n")
-        of_set = msgspec.json.decode(first, type=ApiSet)
+        of_set = read_api_set(first, "set", lambda _: None)
+        if of_set is None:
+            return None
         cards = [msgspec.json.decode(line, type=ApiCard) for line in rest]
         answers = LanguageAnswers(of_set, {card.id: card for card in cards})
         return merge([("en", answers), ("fr", answers)], lambda _: None)

@@ -50,7 +50,8 @@ class InstalledArtifact(msgspec.Struct, frozen=True, kw_only=True):
 class ArtifactIndex(msgspec.Struct, kw_only=True):
     """Of each artifact the one in use, the one before it, and the refused ones with reasons.
 
-    `refused` has verdicts on bytes only, by SHA-256, made by version `agent`. `serials` has the
+    `refused` has verdicts on bytes only, by SHA-256, made by version `agent`; those on a manifest
+    that may replace a fuller pack have " replace" behind it. `serials` has the
     highest serial seen of each artifact, `replaced` the SHA-256 of what was in use once.
     """
 
@@ -187,6 +188,9 @@ class ArtifactStore:
             if manifest.serial is not None:
                 serial_signature = b64decode(manifest.serial_signature)
                 key.verify(serial_signature, manifest.signed_serial().encode())
+            if manifest.replace_signature:
+                replace_signature = b64decode(manifest.replace_signature)
+                key.verify(replace_signature, manifest.signed_replacing().encode())
         except (InvalidSignature, ValueError) as error:
             raise Park("the key in recognition.signed_by did not sign it") from error
 

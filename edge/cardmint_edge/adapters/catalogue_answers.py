@@ -25,11 +25,15 @@ class StoredCard(Struct, frozen=True, omit_defaults=True):
 
 
 class StoredSet(Struct, frozen=True, omit_defaults=True):
-    """The answers about a set in one language, and about the cards that were asked in it."""
+    """The answers about a set in one language, and about the cards that were asked in it.
+
+    `again` are cards that could not be had when the set showed them as new or changed.
+    """
 
     of_set: ApiSet
     etag: str = ""
     cards: dict[str, StoredCard] = {}
+    again: tuple[str, ...] = ()
 
 
 class StoredList(Struct, frozen=True, omit_defaults=True):

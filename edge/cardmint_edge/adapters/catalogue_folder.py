@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,8 +26,10 @@ from cardmint_contracts.wire import decode, encode
 from cardmint_edge.adapters.durable_files import make_folder, write_file
 from cardmint_edge.adapters.regular_files import read_regular
 from cardmint_edge.domain.catalogue import pokemon_tcg_data, tcgdex_database
-from cardmint_edge.domain.catalogue.assembly import Warn
+from cardmint_edge.domain.catalogue.assembly import Warn, read_card
 from cardmint_edge.errors import Stop
+
+T = TypeVar("T")
 
 IMAGES = "images"
 """Folder of the pictures, `<card id>.<kind>`."""
@@ -59,13 +61,14 @@ class OpenCatalogue:
     """A folder's sets, and when its source was last asked; None where nothing says that.
 
     `incomplete` says what of it was not downloaded, empty when all was. `languages` are those that
-    the folder's index names.
+    the folder's index names. `odd` has a line about each entry of its list of sets that is skipped.
     """
 
     sets: list[SetSource]
     made_at: datetime | None = None
     incomplete: str = ""
     languages: tuple[str, ...] = ()
+    odd: tuple[str, ...] = ()
 
 
 def open_catalogue(folder: Path, *, option: str = "--cards") -> OpenCatalogue:
@@ -242,31 +245,41 @@ def _source_of_entry(folder: Path, entry: SetEntry) -> SetSource:
 def _database(folder: Path) -> OpenCatalogue:
     file = folder / "sets.json"
     sources, missing, released = list[SetSource](), list[str](), list[str]()
-    for raw in _decoded(file):
-        try:
-            entry = msgspec.json.decode(raw, type=tcgdex_database.DatabaseSet)
-        except msgspec.ValidationError as error:
-            raise Stop(f"{file}: not TCGdex's sets ({error})") from None
+    entries, odd = _set_entries(file, tcgdex_database.DatabaseSet, "TCGdex's sets")
+    for raw, entry in entries:
         path = folder / "cards" / entry.region / f"{entry.id}.json"
         if path.exists():
             read = _reader(tcgdex_database.read_set, entry)
-            sources.append(_source(path, bytes(raw), read))
+            sources.append(_source(path, raw, read))
             released.append(entry.released)
         elif entry.cards:
             missing.append(entry.id)
-    return _opened(folder, sources, missing, made_at=_newest_release(released, file))
+    return _opened(folder, sources, missing, odd, made_at=_newest_release(released, file))
+
+
+def _set_entries(file: Path, shape: type[T], what: str) -> tuple[list[tuple[bytes, T]], list[str]]:
+    """Return the entries of a list of sets, and a line about each that is skipped.
+
+    Raises:
+        Stop: none of them can be used.
+    """
+    odd, entries = list[str](), list[tuple[bytes, T]]()
+    for raw in _decoded(file):
+        entry = read_card(bytes(raw), shape, str(file), odd.append, "set")
+        if entry is not None:
+            entries.append((bytes(raw), entry))
+    if odd and not entries:
+        raise Stop(f"{odd[0]}: not {what}")
+    return entries, odd
 
 
 def _pokemon_tcg(folder: Path) -> OpenCatalogue:
     file = folder / "sets" / "en.json"
     known = dict[str, tuple[pokemon_tcg_data.DataSet, bytes]]()
     updated, released = list[datetime](), list[str]()
-    for raw in _decoded(file):
-        try:
-            entry = msgspec.json.decode(raw, type=pokemon_tcg_data.DataSet)
-        except msgspec.ValidationError as error:
-            raise Stop(f"{file}: not the sets of pokemon-tcg-data ({error})") from None
-        known[entry.id] = (entry, bytes(raw))
+    entries, odd = _set_entries(file, pokemon_tcg_data.DataSet, "the sets of pokemon-tcg-data")
+    for raw, entry in entries:
+        known[entry.id] = (entry, raw)
         released.append(entry.released)
         if entry.updated is not None:
             updated.append(entry.updated)
@@ -278,16 +291,23 @@ def _pokemon_tcg(folder: Path) -> OpenCatalogue:
     missing = [entry.id for entry, _ in known.values() if entry.total]
     newest = _newest_release(released, file)
     dates = updated if newest is None else [*updated, newest]
-    return _opened(folder, sources, missing, made_at=max(dates, default=None))
+    return _opened(folder, sources, missing, odd, made_at=max(dates, default=None))
 
 
 def _opened(
-    folder: Path, sources: list[SetSource], missing: list[str], *, made_at: datetime | None
+    folder: Path,
+    sources: list[SetSource],
+    missing: list[str],
+    odd: list[str],
+    *,
+    made_at: datetime | None,
 ) -> OpenCatalogue:
     if not sources:
         raise Stop(f"{folder}: no cards: {LAYOUTS}")
     lacks = f"its download is not complete: no file of cards for {', '.join(missing)}"
-    return OpenCatalogue(sets=sources, made_at=made_at, incomplete=lacks if missing else "")
+    return OpenCatalogue(
+        sets=sources, made_at=made_at, incomplete=lacks if missing else "", odd=tuple(odd)
+    )
 
 
 def _newest_release(released: Iterable[str], file: Path) -> datetime | None:

@@ -21,6 +21,7 @@ from cardmint_contracts.cards import Card, Edition, Finish, Language, Money, Sca
 from cardmint_contracts.catalogue import Names, Printing, Region, Variant, name_in
 from cardmint_contracts.prices import LastPrice
 from cardmint_contracts.wire import convert
+from cardmint_edge.domain.catalogue.pack_contents import PackContents
 from cardmint_edge.domain.catalogue.search_query import parse_query
 from cardmint_edge.domain.reading.catalogue_texts import PrintedFacts
 from cardmint_edge.domain.recognition import Frame
@@ -171,6 +172,16 @@ class Pack:
         `embedded_by` is the version of the model that made them.
         """
         return self._vectors
+
+    def contents(self) -> PackContents:
+        """Return which printings the pack has, and how many pictures and names."""
+        cards = frozenset(row[0] for row in self._each("SELECT id FROM cards"))
+        named = (
+            "SELECT named.key, count(*) FROM cards, json_each(cards.names) AS named GROUP BY 1"
+            if self._whole
+            else "SELECT 'en', count(*) FROM cards"
+        )
+        return PackContents(cards=cards, pictures=len(self._ids), names=dict(self._rows(named)))
 
     def printing(self, row: int) -> Card:
         """Return the printing of a row of `hashes`."""

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import msgspec
 import numpy as np
 import sqlite_utils
 
+from cardmint_contracts.cards import Edition, Finish, Money
 from cardmint_contracts.catalogue import (
     CatalogueSet,
     Names,
@@ -370,6 +372,27 @@ def contents(path: Path) -> Contents:
             )
     except sqlite3.Error:
         return Contents()
+
+
+def prices_in(path: Path) -> list[LastPrice]:
+    """Return the last known prices of a pack; none for what is no pack, or has none."""
+    sql = "SELECT card_id, finish, edition, minor, currency, as_of, source FROM prices"
+    try:
+        with closing(_read_only(path)) as database:
+            rows = database.execute(sql).fetchall()
+        return [
+            LastPrice(
+                card=card,
+                price=Money(minor=minor, currency=currency),
+                as_of=datetime.fromisoformat(as_of),
+                source=source,
+                finish=Finish(finish) if finish else None,
+                edition=Edition(edition) if edition else None,
+            )
+            for card, finish, edition, minor, currency, as_of, source in rows
+        ]
+    except (sqlite3.Error, ValueError, TypeError):
+        return []
 
 
 _NAMED = "SELECT cards.id, named.key FROM cards, json_each(cards.names) AS named"

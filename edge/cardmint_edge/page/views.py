@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from uuid import UUID
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
@@ -315,13 +316,36 @@ def named_cards(
     """
     named = {}
     for record in scans:
-        scan, answer = record.scan, answers.get(record.scan.scan)
-        card = known_card(record, answers) or likeliest(scan)
+        card = known_card(record, answers) or likeliest(record.scan)
         if card is not None:
-            language = answer.language if answer is not None else None
-            language = language or scan.counted_language or scan.defaults.language
-            named[scan.scan] = name(card.id, language) or card
+            named[record.scan.scan] = name(card.id, _language_of(record.scan, answers)) or card
     return named
+
+
+def named_task(
+    task: ReviewTask,
+    record: ScanRecord | None,
+    answers: Mapping[UUID, ScanAnswer],
+    name: Callable[[CardId, Language | None], Card | None],
+) -> ReviewTask:
+    """Return a task with its candidates named in the language of its card, as `named_cards`."""
+    language = None if record is None else _language_of(record.scan, answers)
+    if language is None:
+        return task
+    return msgspec.structs.replace(
+        task,
+        candidates=tuple(
+            msgspec.structs.replace(one, card=name(one.card.id, language) or one.card)
+            for one in task.candidates
+        ),
+    )
+
+
+def _language_of(scan: CardScanned, answers: Mapping[UUID, ScanAnswer]) -> Language | None:
+    """Return the language in which a card counts, or else the one that is set."""
+    answer = answers.get(scan.scan)
+    said = answer.language if answer is not None else None
+    return said or scan.counted_language or scan.defaults.language
 
 
 def scan_outcome(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> str:

@@ -30,6 +30,7 @@ from cardmint_edge.page.views import (
     PriceSummary,
     StationView,
     named_cards,
+    named_task,
 )
 from cardmint_edge.review_tasks import ReviewTasks
 from cardmint_edge.station_view import first_questions
@@ -84,6 +85,9 @@ class PageBench:
         self.last_price: LastPrice | None = None
         self.metrics: Callable[[], bytes] = lambda: b"cardmint_scanned 1.0\n"
 
+    def name(self, card: str, language: str | None) -> Card | None:
+        return self.names.get((card, language))
+
     def view(self, notice: str) -> StationView:
         scans = self.outbox.recent_scans(RECENT_SCANS + 1)
         tasks = first_questions(self.table, scans, set())
@@ -94,7 +98,10 @@ class PageBench:
             cloud_answers=self.connected,
             fault=self.fault,
             scans=scans,
-            tasks=tasks,
+            tasks=[
+                named_task(task, self.outbox.scan(task.scan), self.tasks.answers, self.name)
+                for task in tasks
+            ],
             originals={
                 task.scan: line
                 for task in tasks
@@ -121,9 +128,7 @@ class PageBench:
             may_object=open_to_objection(self.outbox, scans),
             has_live=self.picture is not None,
             price=self.price,
-            named=named_cards(
-                scans, self.tasks.answers, lambda card, language: self.names.get((card, language))
-            ),
+            named=named_cards(scans, self.tasks.answers, self.name),
             exists_as=self.exists_as,
             variants=self.variants,
             figures=self.figures.read(self.outbox.defaults.lot, NOW, self.tasks.answers),

@@ -160,6 +160,14 @@ async def record_import(
     return CatalogueImport(**dict(row or {}))
 
 
+async def last_made_at(connection: PostgresConnection) -> datetime | None:
+    """Return how old the last import said the catalogue is; None before the first."""
+    found: datetime | None = await connection.fetchval(
+        "SELECT made_at FROM catalogue_imports ORDER BY id DESC LIMIT 1"
+    )
+    return found
+
+
 async def newest_sets(executor: Executor) -> NewestSets:
     """Return the international sets that came out last, the newest first."""
     found = await executor.fetch(

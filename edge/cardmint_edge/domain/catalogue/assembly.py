@@ -26,23 +26,26 @@ FIRST_ONE_YEAR = 2003
 """From this year on cards print one year; before, they print those of earlier prints, too."""
 
 
-def read_card(raw: bytes, shape: type[T], where: str, warn: Warn) -> T | None:
-    """Read one card of a source; None, and a line, when it has another shape."""
+def read_card(raw: bytes, shape: type[T], where: str, warn: Warn, kind: str = "card") -> T | None:
+    """Read one card of a source, or another `kind` of entry.
+
+    None, and a line that names it, when it has another shape.
+    """
     try:
         return msgspec.json.decode(raw, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        warn(f"{where}: skipped {_named(raw)}: {error}")
+        warn(f"{where}: skipped {_named(raw, kind)}: {error}")
         return None
 
 
-def _named(raw: bytes) -> str:
+def _named(raw: bytes, kind: str) -> str:
     try:
         entry: Any = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return "a card that is not JSON"
+        return f"a {kind} that is not JSON"
     if isinstance(entry, dict):
-        return f"card {str(entry.get('id') or entry.get('localId') or '?')[:80]!r}"
-    return "an entry that is no card"
+        return f"{kind} {str(entry.get('id') or entry.get('localId') or '?')[:80]!r}"
+    return f"an entry that is no {kind}"
 
 
 def assemble(values: dict[str, Any], where: str, warn: Warn) -> Printing | None:

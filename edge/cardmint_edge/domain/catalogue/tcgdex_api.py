@@ -18,6 +18,7 @@ from cardmint_edge.domain.catalogue.assembly import (
     one_line,
     plain,
     printed_names,
+    read_card,
     tcgdex_card_id,
     variant_of,
     variants_of_flags,
@@ -53,6 +54,7 @@ class ApiCardBrief(Struct, frozen=True):
 
 class _CardCount(Struct, frozen=True):
     official: int = 0
+    total: int | None = None
 
 
 class _Abbreviation(Struct, frozen=True):
@@ -64,16 +66,30 @@ class _Serie(Struct, frozen=True):
     id: str = ""
 
 
-class ApiSet(Struct, frozen=True):
+class _SetFacts(Struct, frozen=True, kw_only=True):
+    cardCount: _CardCount = _CardCount()  # noqa: N815 - the source's name
+    releaseDate: str | None = None  # noqa: N815 - as above
+    serie: _Serie = _Serie()
+    abbreviation: _Abbreviation | None = None
+
+
+_FACTS = frozenset(_SetFacts.__struct_fields__)
+
+
+class ApiSet(_SetFacts, frozen=True, kw_only=True):
     """The answer about a set."""
 
     id: _ApiId
     name: str
     cards: tuple[ApiCardBrief, ...] = ()
-    cardCount: _CardCount = _CardCount()  # noqa: N815 - the source's name
-    releaseDate: str | None = None  # noqa: N815 - as above
-    serie: _Serie = _Serie()
-    abbreviation: _Abbreviation | None = None
+
+    @property
+    def lacking(self) -> int:
+        """How many cards the source counts and does not list."""
+        total = self.cardCount.total
+        if total is None:  # A set without any card, of which some are counted, is not all there.
+            total = 0 if self.cards else self.cardCount.official
+        return max(0, total - len(self.cards))
 
 
 class _Move(Struct, frozen=True):
@@ -106,6 +122,39 @@ class ApiCard(Struct, frozen=True, omit_defaults=True):
     variants: list[_Variant] | dict[str, bool] | None = None
     image: str | None = None
     updated: str | None = None
+
+
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def read_list(entries: Iterable[msgspec.Raw], where: str, warn: Warn) -> tuple[ApiSetBrief, ...]:
+    """Return the entries of a list of sets. `warn` takes a line for each that cannot be used."""
+    found = (read_card(bytes(raw), ApiSetBrief, where, warn, "set") for raw in entries)
+    return tuple(one for one in found if one is not None)
+
+
+def read_api_set(raw: bytes, where: str, warn: Warn) -> ApiSet | None:
+    """Return the answer about a set; None, and a line, when it is none.
+
+    A card or a fact of it that has another shape is left out with a line.
+    """
+    try:
+        values = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        listed = msgspec.json.decode(values.pop("cards", b"[]"), type=tuple[msgspec.Raw, ...])
+        main = {key: values.pop(key, None) for key in ("id", "name")}
+        of_set = msgspec.json.decode(msgspec.json.encode(main), type=ApiSet)
+    except _NOT_JSON as error:
+        warn(f"{where}: skipped: not an answer about a set ({error})")
+        return None
+    for key in _FACTS & values.keys():
+        try:
+            one = msgspec.json.decode(b'{"%s":%s}' % (key.encode(), values[key]), type=_SetFacts)
+        except _NOT_JSON as error:
+            warn(f"{where}: {key} is left out: {error}")
+        else:
+            of_set = msgspec.structs.replace(of_set, **{key: getattr(one, key)})
+    found = (read_card(bytes(card), ApiCardBrief, where, warn) for card in listed)
+    return msgspec.structs.replace(of_set, cards=tuple(one for one in found if one is not None))
 
 
 class LanguageAnswers(Struct, frozen=True):

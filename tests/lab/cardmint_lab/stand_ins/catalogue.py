@@ -28,7 +28,8 @@ Card = dict[str, Any]
 class CatalogueStandIn:
     """The application. Every `every`-th answer has the fault `fault`.
 
-    `hidden` says how many of a set's last cards do not exist yet; -1 hides the whole set.
+    `hidden` says how many of a set's last cards do not exist yet; -1 hides the whole set. `lost`
+    says how many cards a set counts and does not list. The path `broken` always answers 500.
     """
 
     def __init__(self, data: Path, pictures: Path | None = None) -> None:
@@ -48,6 +49,8 @@ class CatalogueStandIn:
         self.fault: CatalogueFault | None = None
         self.every = 0
         self.hidden: dict[str, int] = {}
+        self.lost: dict[str, int] = {}
+        self.broken = "/"
         self.calls = 0
         self.bodies = 0
 
@@ -65,6 +68,9 @@ class CatalogueStandIn:
         body = self._picture(path) if path.startswith("/assets/") else self._answer(path, host)
         if body is None:
             await _send(send, 404, b'{"status":404,"title":"Not found"}', {})
+            return
+        if self.broken != "/" and path == self.broken:
+            await self._answer_wrongly("broken", body, send)
             return
         if self.every and self.calls % self.every == 0 and self.fault is not None:
             await self._answer_wrongly(self.fault, body, send)
@@ -84,6 +90,11 @@ class CatalogueStandIn:
             case ["hide", set_id, count]:
                 self.hidden[set_id] = int(count)
                 self._bodies.clear()
+            case ["lose", set_id, count]:
+                self.lost[set_id] = int(count)
+                self._bodies.clear()
+            case ["break", *path]:
+                self.broken = "/" + "/".join(path)
             case _:
                 pass
         return msgspec.json.encode(
@@ -139,11 +150,12 @@ class CatalogueStandIn:
         if one is None or language not in one["name"] or self.hidden.get(set_id, 0) < 0:
             return None
         codes = one.get("abbreviations") or {}
+        listed = sum(language in one["name"] for one in self._cards_of(language, set_id).values())
         released = one.get("releaseDate")
         return {
             "id": set_id,
             "name": one["name"][language],
-            "cardCount": _count(one),
+            "cardCount": {**_count(one), "total": listed + self.lost.get(set_id, 0)},
             "releaseDate": released.get(language) if isinstance(released, dict) else released,
             "serie": {"id": one.get("serie", ""), "name": one.get("serie", "")},
             "legal": {"standard": False, "expanded": False},
