@@ -210,6 +210,14 @@ def test_reasons_say_where_the_rest_of_the_posterior_lies() -> None:
     assert Reason.OTHER_NUMBER in judged(seen("a", 0.75, other)).reasons
 
 
+def test_a_card_with_another_number_is_asked_about_however_likely_it_is() -> None:
+    """A reprint of the same art, whose own printing the pack lacks."""
+    other = replace(READ, number=-9.0, number_lead=-8.5, name_lead=9.0, health=0.0)
+    found = judged(seen("a", 0.99, other, inliers=200))
+    assert found.confidence > POLICY.accept
+    assert (found.decision, found.reasons) == (Decision.REVIEW, (Reason.OTHER_NUMBER,))
+
+
 def test_what_no_picture_tells_is_asked_about_by_rule() -> None:
     for quality, reasons in (
         (FrameQuality(several_cards=True), (Reason.SEVERAL_CARDS,)),

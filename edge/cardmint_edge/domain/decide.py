@@ -153,16 +153,28 @@ def _is_like(candidate: Candidate, policy: PolicyConfig) -> bool:
     return candidate.picture is not None and candidate.picture.likeness >= policy.likeness
 
 
+def _other_number_is_clear(candidate: Candidate, policy: PolicyConfig) -> bool:
+    """Return whether another number than the candidate's stands on the card."""
+    prints = candidate.prints
+    if prints is None or prints.number >= policy.clear_number:
+        return False
+    # The lead is negative by as much as the rival is better: was the rival read?
+    return prints.number - prints.number_lead >= policy.clear_number
+
+
 def _rules(quality: FrameQuality, ranked: Ranked, policy: PolicyConfig) -> Iterator[Reason]:
     """Yield what the posterior cannot know: a picture that is surely another's is a fake's.
 
-    A card of the same name whose own picture is alike, too, is a reprint of the same art.
+    A card of the same name whose own picture is alike, too, is a reprint of the same art. Where
+    another number than the printing's was read clearly, it is a reprint that the pack may lack.
     """
     best = ranked.best
     if quality.several_cards:
         yield Reason.SEVERAL_CARDS
     if quality.cut_off:
         yield Reason.CUT_OFF
+    if _other_number_is_clear(best, policy):
+        yield Reason.OTHER_NUMBER
     likeness = best.picture.likeness if best.picture else 0.0
     if quality.card_back and likeness < policy.likeness:
         yield Reason.CARD_BACK
@@ -189,10 +201,12 @@ def _doubts(ranked: Ranked, policy: PolicyConfig) -> Iterator[Reason]:
             yield Reason.LOW_SIMILARITY
         if prints is not None and prints.name_lead < 0:
             yield Reason.OTHER_TITLE
-    if prints is not None and prints.number < policy.clear_number:
-        # The lead is negative by as much as the rival is better: was the rival read?
-        other = prints.number - prints.number_lead >= policy.clear_number
-        yield Reason.OTHER_NUMBER if other else Reason.NUMBER_UNREADABLE
+    if (
+        prints is not None
+        and prints.number < policy.clear_number
+        and not _other_number_is_clear(best, policy)
+    ):
+        yield Reason.NUMBER_UNREADABLE
 
 
 def _with_causes(doubts: list[Reason], quality: FrameQuality) -> tuple[Reason, ...]:
