@@ -8,9 +8,12 @@ import asyncio
 import re
 import secrets
 import unicodedata
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from types import MappingProxyType
 from uuid import UUID, uuid4
 
 from argon2 import PasswordHasher
@@ -27,6 +30,7 @@ from cardmint_cloud.domain.person_references import reference_of
 from cardmint_cloud.domain.reach import Reach, reach_of
 from cardmint_cloud.domain.sign_in_pace import SignInPace
 from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.known_browsers import KnownBrowsers
 from cardmint_cloud.vault import Vault
 from cardmint_contracts.notifications import Subject
 
@@ -53,6 +57,9 @@ MOST_ORIGINS = 10
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:\d{1,5})?\Z")
 TOKEN_PREFIX = "cm_"  # noqa: S105 - so that secret scanners find one
 _SECRET_BYTES = 32
+_IN_SESSION = "session"
+"""Where tries are counted of somebody with a session."""
+
 LINK_GONE = "This link was used or is too old; ask for a new one."
 _GUESSES = 8.0
 """The least decimal logarithm of the guesses that a password should take."""
@@ -120,6 +127,7 @@ class Accounts:
         self.database = self._database = TenantDatabase(pool, tenant)
         self.tenant = self._tenant = tenant
         self.vault = Vault(tenant, masters)
+        self.browsers = KnownBrowsers(tenant, masters)
         self.audit = AuditLog(self.vault)
         self.token_changes = 0
         """Rises whenever this process made or removed a token."""
@@ -128,15 +136,26 @@ class Accounts:
         # 19 MiB each and two at a time: a small machine has that to spare.
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 << 10, parallelism=1)
         self._hashing = asyncio.Semaphore(2)
+        # One of the two: however many strangers try, a known browser waits for one of them at most.
+        self._strangers = asyncio.Semaphore(1)
         # Nothing matches it: so an unknown name takes as long as a known one.
         self._nobody = self._hasher.hash(new_secret())
 
     async def sign_in(
-        self, name: str, password: str, *, address: str, agent: str, now: datetime, clock: float
+        self,
+        name: str,
+        password: str,
+        *,
+        address: str,
+        agent: str,
+        now: datetime,
+        clock: float,
+        browsers: Mapping[str, str] = MappingProxyType({}),
     ) -> str | None:
         """Return the secret of a new session; None for a wrong name or password.
 
-        `clock` is in seconds, for the pace of tries.
+        `browsers` are the cookies by which the browser may be known, `clock` is in seconds, for
+        the pace of tries.
 
         Raises:
             TooSoon: there were too many wrong tries.
@@ -144,14 +163,15 @@ class Accounts:
         if not usable_name(name):
             return None
         folded = fold(name)
-        known = await rows.has_signed_in_from(self._database, self._tenant, folded, address)
-        wait = self._pace.seconds_to_wait(folded, address, clock, known=known)
+        found = await rows.account_named(self._database, self._tenant, folded)
+        browser = self.browsers.known(found["account"] if found else uuid4(), browsers, now)
+        wait = self._pace.seconds_to_wait(folded, address, clock, browser=browser)
         if wait > 0:
             raise TooSoon(wait)
         # Counted before the answer is known: many tries at once are no way around the pauses.
-        self._pace.wrong(folded, address, clock, known=known)
-        found = await rows.account_named(self._database, self._tenant, folded)
-        right = await self._verify(found["password"] if found else self._nobody, password)
+        self._pace.wrong(folded, address, clock, browser=browser)
+        async with nullcontext() if browser else self._strangers:
+            right = await self._verify(found["password"] if found else self._nobody, password)
         told = {"address": address, "agent": agent[:MOST_AGENT]}
         if not right or found is None or found["disabled"]:
             async with self._database.transaction() as connection:
@@ -166,7 +186,7 @@ class Accounts:
                 if found is None:  # As many statements as for a known name: it takes as long.
                     await self.vault.open(connection, uuid4(), "", b"")
             return None
-        self._pace.right(folded, address)
+        self._pace.right(folded, address, browser=browser)
         return await self.begin_session(
             found["account"], found["password"], address=address, agent=agent, now=now
         )
@@ -437,15 +457,14 @@ class Accounts:
         Raises:
             TooSoon: there were too many wrong ones.
         """
-        pace = (str(account), str(account))
-        wait = self._pace.seconds_to_wait(*pace, clock, known=True)
+        wait = self._pace.seconds_to_wait(str(account), "", clock, browser=_IN_SESSION)
         if wait > 0:
             raise TooSoon(wait)
-        self._pace.wrong(*pace, clock, known=True)
+        self._pace.wrong(str(account), "", clock, browser=_IN_SESSION)
 
     def forget_tries(self, account: UUID) -> None:
         """Forget the tries of an account that proved itself."""
-        self._pace.right(str(account), str(account))
+        self._pace.right(str(account), "", browser=_IN_SESSION)
 
     async def renew_session(self, who: SignedIn, now: datetime, action: Action) -> str:
         """Return a new secret for a session whose person has proved who it is.

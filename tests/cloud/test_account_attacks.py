@@ -10,7 +10,7 @@ from cardmint_cloud.accounts import Accounts, SignedIn, TooSoon
 from cardmint_cloud.adapters.postgres import accounts as rows
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.domain.permissions import Role
-from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
+from cardmint_cloud.domain.sign_in_pace import ATTACKED, FREE_TRIES
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.web.sign_in import ASK_AGAIN
 from tests.cloud.kit.accounts import PASSWORD, accounts_of, join
@@ -163,6 +163,50 @@ async def test_ones_own_password_gives_no_more_guesses_at_anothers(pool: Pool) -
     assert await tries("owl", "wrong") is None
     with pytest.raises(TooSoon):
         await tries("owl", "wrong")
+
+
+async def test_a_thousand_strangers_keep_no_owner_out(guarded: GuardedSite) -> None:
+    """Signed out everywhere: neither in a browser that was used before, nor in a new one."""
+    await guarded.join("owl", Role.VIEWER)
+    await guarded.client.post("/logout")
+    used = dict(guarded.client.cookies)
+    tried = 0
+    for number in range(ATTACKED + 5):
+        for _ in range(2):
+            try:
+                assert not await guarded.accounts.sign_in(
+                    "owl", "wrong", address=f"10.0.0.{number}", agent="", now=NOW, clock=0.0
+                )
+                tried += 1
+            except TooSoon:
+                assert number >= ATTACKED // 2
+    assert tried < 2 * (ATTACKED + 5)
+    assert [name for name in used if name.startswith("browser-")]
+    assert (await guarded.sign_in("owl")).status_code == 303
+    guarded.client.cookies.clear()
+    assert (await guarded.sign_in("owl")).status_code == 303, "a browser that is new, elsewhere"
+    assert not await guarded.accounts.sign_in(
+        "owl", "wrong", address="10.9.9.9", agent="", now=NOW, clock=0.0
+    )
+
+
+async def test_a_known_browser_does_not_stand_in_line_with_strangers(pool: Pool) -> None:
+    accounts, who = await fox(pool)
+    line = [
+        asyncio.create_task(
+            accounts.sign_in("fox", "x", address=f"10.1.0.{n}", agent="", now=NOW, clock=0.0)
+        )
+        for n in range(30)
+    ]
+    await asyncio.sleep(0)
+    cookie = dict([accounts.browsers.cookie(who.account, NOW)])
+    begun = await accounts.sign_in(
+        "fox", PASSWORD, address="10.1.1.1", agent="", now=NOW, clock=0.0, browsers=cookie
+    )
+    left = sum(not task.done() for task in line)
+    await asyncio.gather(*line)
+    assert begun
+    assert left > 15
 
 
 async def test_a_long_name_is_nobodys(guarded: GuardedSite) -> None:

@@ -80,6 +80,15 @@ class MasterKeys:
             raise StopService(missing(master))
         return Key(secret)
 
+    def seal(self, plain: bytes, place: str) -> bytes:
+        """Return what only these keys open, and only for the same `place`."""
+        return self._keys[self.current].seal(plain, place)
+
+    def open(self, sealed: bytes, place: str) -> bytes | None:
+        """Return what was sealed by any of these keys; None where it was not."""
+        opened = (key.open(sealed, place) for key in self._keys.values())
+        return next((plain for plain in opened if plain is not None), None)
+
     def lines(self) -> str:
         """Return the keys as their file has them."""
         return "".join(

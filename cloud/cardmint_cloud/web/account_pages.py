@@ -24,9 +24,11 @@ from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.entry import (
     accounts_of,
     address_of,
+    browser_cookies,
     entry_page,
     sign_in_page,
     signed_in,
+    signed_out,
     too_soon,
     who_is,
 )
@@ -156,6 +158,7 @@ async def sign_in(
             agent=request.headers.get("user-agent", ""),
             now=shop.clock(),
             clock=time.monotonic(),
+            browsers=browser_cookies(request, shop),
         )
     except TooSoon as soon:
         told = f"Too many wrong tries; {soon}."
@@ -164,14 +167,14 @@ async def sign_in(
     if secret is None:
         wanted = local_path(data.next)
         return sign_in_page(request, shop, wanted, problem=_WRONG, status=403)
-    return signed_in(shop, secret, local_path(data.next))
+    return await signed_in(shop, secret, local_path(data.next))
 
 
 @post("/logout", status_code=200)
 async def sign_out(request: PageRequest, shop: NamedDependency[PageContext]) -> Response[Any]:
     """End the session."""
     await accounts_of(shop).sign_out(who_is(request), shop.clock())
-    return signed_in(shop, "", "/login")
+    return signed_out(shop, "/login")
 
 
 @get("/join/{secret:str}")
@@ -206,7 +209,7 @@ async def join(
         return entry_page(
             shop, "join.html", role=role, secret=secret, problem=str(problem), status=409
         )
-    return signed_in(shop, session, "/")
+    return await signed_in(shop, session, "/")
 
 
 @get("/account")

@@ -148,15 +148,6 @@ async def end_old_sessions(
     await executor.execute(statement, tenant, seen_before, begun_before)
 
 
-async def has_signed_in_from(executor: Executor, tenant: str, folded: str, address: str) -> bool:
-    """Whether an account has a session from an address."""
-    statement = (
-        "SELECT EXISTS (SELECT FROM account_sessions s JOIN accounts a USING (tenant, account)"
-        " WHERE s.tenant = $1 AND a.folded = $2 AND s.address = $3)"
-    )
-    return bool(await executor.fetchval(statement, tenant, folded, address))
-
-
 async def list_accounts(executor: Executor, tenant: str) -> list[Any]:
     """Return all accounts by name, each with the time when it was last used."""
     return await executor.fetch(_LIST, tenant)
