@@ -429,7 +429,7 @@ class Accounts:
             Conflict: the present one is wrong, or the new one cannot be used.
             TooSoon: there were too many wrong tries.
         """
-        if not await self.is_password(who, present, clock=clock):
+        if not await self.is_password(who, present, now=now, clock=clock):
             raise Conflict("The present password is wrong.")
         check_password(new, who.name, self._tenant)
         changed = await self._hash(new)
@@ -438,8 +438,10 @@ class Accounts:
             await rows.end_sessions(connection, self._tenant, who.account, who.session)
             await self.audit.add_own(connection, Action.PASSWORD_CHANGED, who.account, now=now)
 
-    async def is_password(self, who: SignedIn, password: str, *, clock: float) -> bool:
-        """Return whether it is the person's password.
+    async def is_password(
+        self, who: SignedIn, password: str, *, now: datetime, clock: float
+    ) -> bool:
+        """Return whether it is the person's password; a wrong one is written down.
 
         Raises:
             TooSoon: there were too many wrong tries.
@@ -449,7 +451,16 @@ class Accounts:
         right = hashed is not None and await self._verify(hashed, password)
         if right:
             self.forget_tries(who.account)
+        else:
+            await self.note_refused_proof(who, "password", now)
         return right
+
+    async def note_refused_proof(self, who: SignedIn, kind: str, now: datetime) -> None:
+        """Write down that somebody with a session, or with the password, gave a wrong proof."""
+        async with self._database.transaction() as connection:
+            await self.audit.add_own(
+                connection, Action.PROOF_REFUSED, who.account, now=now, kind=kind
+            )
 
     def count_try(self, account: UUID, clock: float) -> None:
         """Count a try by somebody with a session, before the answer is known.

@@ -192,10 +192,15 @@ def verify_audit(settings: CloudSettings, anchors: Path | None) -> ChainReport:
 
     Raises:
         RetryLater: the database is away.
-        StopService: the settings of the database or the file do not work.
+        StopService: the settings of the database or the file do not work, or the file is missing.
     """
     file = anchors or (Path(settings.audit_anchors) if settings.audit_anchors else None)
     kept = read_anchors(file) if file else []
+    if kept is None:
+        raise StopService(
+            f"{file}: the anchors of the audit log are missing: without them nobody sees whether"
+            " its last entries were removed; put the file back from where it is copied to"
+        )
 
     async def run() -> ChainReport:
         async with (

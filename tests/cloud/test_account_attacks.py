@@ -97,6 +97,8 @@ async def test_a_wrong_link_is_refused_before_anything_is_read(guarded: GuardedS
         answer = await guarded.client.post("/join/no-link", data=data)
         assert answer.status_code == 404
         assert "<form" not in plain(answer)
+        for untrue in ("Without accounts", "Dead letters", "inventory"):
+            assert untrue not in plain(answer), "nobody is signed in"
 
 
 async def test_two_admins_who_demote_each_other_leave_one(guarded: GuardedSite, pool: Pool) -> None:

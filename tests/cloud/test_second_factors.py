@@ -98,6 +98,9 @@ async def test_a_code_ends_the_sign_in_and_counts_once(guarded: GuardedSite) -> 
     for wrong in (used, "000000", "", "a" * 60):
         refused = await site.post("/login/second", data={"code": wrong})
         assert refused.status_code == 409, wrong
+    entries = await guarded.accounts.audit.latest(guarded.accounts.database, 1000, 4)
+    assert {one["action"] for one in entries} == {"proof-refused"}
+    assert entries[0]["facts"] == {"kind": "code"}
     code = code_at(secret, clock())
     done = await site.post("/login/second", data={"code": code, "next": "/value?lot=a"})
     assert (done.status_code, done.headers["location"]) == (303, "/value?lot=a")

@@ -60,7 +60,7 @@ from cardmint_cloud.web.guards import LOOPBACK, RequestGuard
 from cardmint_cloud.web.live import LiveHub
 from cardmint_cloud.web.metrics import MeasuredApp, Metrics, MetricsPort
 from cardmint_cloud.web.proxies import ClientHeader, ProxyGuard
-from cardmint_cloud.web.sign_in import KnownPrograms, SignInGuard
+from cardmint_cloud.web.sign_in import KnownPrograms, SignInGuard, who_asks
 from cardmint_cloud.web.unchanged import UnchangedAnswers
 from cardmint_cloud.webhooks import Webhooks
 
@@ -213,7 +213,9 @@ def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Respon
             {"reason": detail}, status_code=status, media_type=MediaType.JSON, headers=headers
         )
     nothing = {"reviews": 0, "letters": 0}
+    stranger = shop.accounts is not None and who_asks(request.scope) is None
     context = {
+        "layout": "entry.html" if stranger else "base.html",
         "now": shop.clock(),
         "tenant": shop.tenant,
         "waiting": nothing,
