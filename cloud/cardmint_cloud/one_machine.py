@@ -57,11 +57,11 @@ _TOML = """\
 tenant = {tenant}
 database = "postgresql://{service}:{service_password}@127.0.0.1:{database_port}/cardmint"
 database_owner = "postgresql://cardmint:{password}@127.0.0.1:{database_port}/cardmint"
-images = {images}
-archive = {archive}
-artifacts = {artifacts}
-master_keys = {master_keys}
-audit_anchors = {audit_anchors}
+images = "images"
+archive = "archive"
+artifacts = "artifacts"
+master_keys = "master-keys"
+audit_anchors = "audit-anchors.jsonl"
 
 [web]
 port = {web_port}
@@ -183,6 +183,7 @@ class CloudFolder:
             if self.settings_file.exists():
                 self._name_owner()
                 self._name_keys()
+                self._name_own_paths()
             else:
                 self._write_settings(tenant)
             if not (self.path / MASTER_KEYS).exists() and not self.has_data:
@@ -262,13 +263,22 @@ class CloudFolder:
         if re.search(r"^\s*master_keys\s*=", text, re.MULTILINE):
             return
         write_master_keys(self.path / MASTER_KEYS, MasterKeys.new())
-        lines = (
-            f"master_keys = {_toml(f'{self.path}/{MASTER_KEYS}')}\n"
-            f"audit_anchors = {_toml(f'{self.path}/{AUDIT_ANCHORS}')}\n"
-        )
+        lines = f'master_keys = "{MASTER_KEYS}"\naudit_anchors = "{AUDIT_ANCHORS}"\n'
         first_table = re.search(r"^\s*\[", text, re.MULTILINE)
         at = first_table.start() if first_table else len(text)
         write_text(self.settings_file, text[:at] + lines + "\n" + text[at:])
+
+    def _name_own_paths(self) -> None:
+        """Write the folder's own paths as relative ones in settings of a version that did not.
+
+        Those named where the folder stood when they were written: in a copy of it, the original's.
+        """
+        text = self.settings_file.read_text()
+        keys = re.search(rf'^master_keys = "(?P<folder>/.*)/{MASTER_KEYS}"$', text, re.MULTILINE)
+        if keys is not None:
+            names = f"images|archive|artifacts|{MASTER_KEYS}|{AUDIT_ANCHORS}"
+            own = rf'^(\w+ = "){re.escape(keys["folder"])}/({names})"$'
+            write_text(self.settings_file, re.sub(own, r'\1\2"', text, flags=re.MULTILINE))
 
     def _write_settings(self, tenant: str) -> None:
         password, broker_password = new_password(), new_password()
@@ -280,11 +290,6 @@ class CloudFolder:
                 service=SERVICE,
                 service_password=new_password(),
                 database_port=free_port(),
-                images=_toml(f"{self.path}/images"),
-                archive=_toml(f"{self.path}/archive"),
-                artifacts=_toml(f"{self.path}/artifacts"),
-                master_keys=_toml(f"{self.path}/{MASTER_KEYS}"),
-                audit_anchors=_toml(f"{self.path}/{AUDIT_ANCHORS}"),
                 web_port=8080 if not accepts_connections(8080) else free_port(),
                 cloud_port=free_port(),
                 cloud=CLOUD,

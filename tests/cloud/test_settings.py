@@ -161,3 +161,14 @@ def test_a_setting_of_the_first_version_is_named_as_it_is_called_now(
     variable = "CARDMINT_CLOUD_" + text.replace("[broker]\n", "broker_").split(" ")[0].upper()
     with pytest.raises(StopService, match=r"it is .* now"):
         load(None, {variable: "x"})
+
+
+def test_paths_count_from_the_files_folder_and_buckets_stay(tmp_path: Path) -> None:
+    file = tmp_path / "cloud.toml"
+    file.write_text('images = "s3://cards/shop"\nmaster_keys = "keys"\n[web]\ntls_cert = "a.pem"\n')
+    settings = load(file, {"CARDMINT_CLOUD_WEB_TLS_KEY": "/etc/a.key"})
+    assert settings.images == "s3://cards/shop"
+    assert settings.master_keys == str(tmp_path / "keys")
+    assert settings.archive == str(tmp_path / "archive")
+    assert (settings.web.tls_cert, settings.web.tls_key) == (str(tmp_path / "a.pem"), "/etc/a.key")
+    assert settings.audit_anchors == ""

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -228,6 +230,27 @@ def test_a_folder_without_a_master_key_gets_one(tmp_path: Path) -> None:
     assert again.audit_anchors == str(tmp_path / "cloud" / "audit-anchors.jsonl")
     assert keys.read_text() != first
     assert CloudFolder(tmp_path / "cloud").settings == again
+
+
+def test_a_copy_of_the_folder_uses_nothing_of_the_original(tmp_path: Path) -> None:
+    cloud, copy = CloudFolder(tmp_path / "cloud"), tmp_path / "copy"
+    shutil.copytree(cloud.path, copy)
+    own = ("images", "archive", "artifacts", "master_keys", "audit_anchors")
+    copied = CloudFolder(copy).settings
+    assert {Path(getattr(copied, name)).parent for name in own} == {copy}
+    absolute = re.sub(
+        r'^(images|archive|artifacts|master_keys|audit_anchors) = "',
+        rf"\g<0>{cloud.path}/",
+        cloud.settings_file.read_text(),
+        flags=re.MULTILINE,
+    )
+    assert absolute.count(f'"{cloud.path}/') == len(own)
+    elsewhere = absolute.replace(f'"{cloud.path}/images"', '"/mnt/disk/images"')
+    (copy / "cloud.toml").write_text(elsewhere)
+    moved = CloudFolder(copy).settings
+    assert {Path(getattr(moved, name)).parent for name in own[1:]} == {copy}
+    assert moved.images == "/mnt/disk/images", "what somebody put elsewhere stays there"
+    assert CloudFolder(copy).settings == moved
 
 
 def test_data_of_another_postgres_are_refused_with_what_to_do(tmp_path: Path) -> None:
