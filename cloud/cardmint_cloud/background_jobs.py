@@ -150,7 +150,7 @@ def build_queue(
     for name, cron, step in (
         ("due", cron_every(every_s), due),
         ("ask", "* * * * * */10", ask_new),
-        ("rescue", "* * * * * */5", functools.partial(_rescue, app, pool, clock)),
+        ("rescue", "* * * * * */5", functools.partial(_rescue, pool, clock)),
         ("age", "* * * * *", age),
         ("tidy", "17 3 * * *", tidy),
     ):
@@ -188,16 +188,15 @@ def _keep_reason(pool: Pool, clock: Callable[[], datetime], step: Step) -> Step:
     return kept
 
 
-async def _rescue(app: procrastinate.App, pool: Pool, clock: Callable[[], datetime]) -> None:
+async def _rescue(pool: Pool, clock: Callable[[], datetime]) -> None:
     """Requeue the jobs of dead workers, and jobs that a living worker never ended.
 
     A worker that lost the database while it wrote a job's end lives on, and the job would stay
     running for ever.
     """
-    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
-        _log.warning("job taken from a worker that is gone", job=job.id, task=job.task_name)
-        await app.job_manager.retry_job(job)
-    await job_queue.rescue_jobs(pool, before=clock() - LONGEST, now=clock())
+    stalled = timedelta(seconds=STALLED_S)
+    for job, task in await job_queue.rescue_jobs(pool, clock(), stalled=stalled, longest=LONGEST):
+        _log.warning("job taken from a worker that is gone", job=job, task=task)
 
 
 def cron_every(seconds: int) -> str:

@@ -222,6 +222,30 @@ class CloudFolder:
                 ) from None
             yield
 
+    @property
+    def restoring(self) -> Path:
+        """A file that is there from when a restore begins until it has ended well."""
+        return self.path / "restoring"
+
+    def check_restored(self, backup: Path | None) -> None:
+        """Check that a restore of `backup`, if there is one, fits this folder; note its begin.
+
+        Raises:
+            StopService: there is a database already, or an earlier restore did not end.
+        """
+        if backup is None and self.restoring.exists():
+            raise StopService(
+                f"{self.path}: the restore into this folder failed or was cut off, and there is"
+                " nothing in it yet: start again with `--restore FILE`"
+            )
+        if backup is None:
+            return
+        if not backup.is_file():
+            raise StopService(f"{backup} is no file")
+        if self.has_data and not self.restoring.exists():
+            raise StopService(f"{self.path} has a database already; restore into a new folder")
+        self.restoring.touch()
+
     def check_versions(self) -> None:
         """Check that this version's Postgres can open the data.
 
@@ -342,10 +366,7 @@ class Machine:
             )
         with folder.locked(), ExitStack() as stack:
             folder.check_versions()
-            if self._restore is not None and folder.has_data:
-                raise StopService(
-                    f"{folder.path} has a database already; restore into a new folder"
-                )
+            folder.check_restored(self._restore)
             for port, what in (
                 (settings.web.port, f"web.port in {folder.settings_file}"),
                 (settings.broker.port, f"broker.port in {folder.settings_file}"),
@@ -369,6 +390,7 @@ class Machine:
             start("Postgres", postgres)
             if self._restore is not None:
                 backup.restore_backup(settings.owner, self._restore)
+                folder.restoring.unlink()
             asyncio.run(commands.migrate_database(settings))
             start("the broker", self._broker)
             start("the worker", self._process("work"))

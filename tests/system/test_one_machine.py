@@ -173,6 +173,17 @@ def test_a_shop_runs_it_and_everything_comes_back(
         command = ["cardmint-cloud", "backup", "--config", settings, str(saved)]
         subprocess.run(installed_script(command), check=True, timeout=60)
     restored = folder.with_name("restored")
+    cut = folder.with_name("cut.dump")
+    cut.write_bytes(saved.read_bytes()[: saved.stat().st_size // 2])
+    for backup, why in ((cut, "pg_restore failed"), (None, "start again with `--restore FILE`")):
+        with pytest.raises(StopService, match=re.escape(why)):
+            Machine(
+                CloudFolder(restored),
+                address="127.0.0.1",
+                broker_port=broker_port,
+                say=print,
+                restore=backup,
+            ).run()
     with running(restored, broker_port, "--restore", str(saved)):
         assert items(restored, token) == number
     again = Machine(
