@@ -319,13 +319,15 @@ class Accounts:
     ) -> str:
         """Return the secret of a link that sets an account's password anew, once, within a day.
 
-        With `drops_factors` its second factors go with the old password.
+        It takes the place of earlier ones, and a new password ends it. With `drops_factors` the
+        second factors go with the old password.
 
         Raises:
             NotFound: there is no such account.
         """
         secret = new_secret()
         async with self._database.transaction() as connection:
+            await rows.remove_recovery_links(connection, self._tenant, account)
             added = await rows.add_recovery_link(
                 connection,
                 self._tenant,
@@ -368,7 +370,7 @@ class Accounts:
             if taken is None:
                 raise NotFound(LINK_GONE)
             account = taken["account"]
-            await rows.set_password(connection, self._tenant, account, hashed)
+            await self._set_password(connection, account, hashed)
             await rows.end_sessions(connection, self._tenant, account)
             if taken["drops_factors"]:
                 await factor_rows.remove_all(connection, self._tenant, account)
@@ -434,9 +436,16 @@ class Accounts:
         check_password(new, who.name, self._tenant)
         changed = await self._hash(new)
         async with self._database.transaction() as connection:
-            await rows.set_password(connection, self._tenant, who.account, changed)
+            await self._set_password(connection, who.account, changed)
             await rows.end_sessions(connection, self._tenant, who.account, who.session)
             await self.audit.add_own(connection, Action.PASSWORD_CHANGED, who.account, now=now)
+
+    async def _set_password(
+        self, connection: PostgresConnection, account: UUID, hashed: str
+    ) -> None:
+        """Set a password, and end the links that would set it anew."""
+        await rows.set_password(connection, self._tenant, account, hashed)
+        await rows.remove_recovery_links(connection, self._tenant, account)
 
     async def is_password(
         self, who: SignedIn, password: str, *, now: datetime, clock: float
@@ -536,6 +545,7 @@ class Accounts:
             )
             if (before["role"], before["disabled"]) != (role, disabled):
                 await rows.end_sessions(connection, self._tenant, account)
+                await rows.remove_recovery_links(connection, self._tenant, account)
             await self.audit.add(
                 connection,
                 Action.ACCOUNT_CHANGED,

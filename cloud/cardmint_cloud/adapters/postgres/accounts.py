@@ -267,6 +267,12 @@ async def add_recovery_link(
     return done == "INSERT 0 1"
 
 
+async def remove_recovery_links(executor: Executor, tenant: str, account: UUID) -> None:
+    """Remove all links that recover an account."""
+    statement = "DELETE FROM account_links WHERE tenant = $1 AND account = $2"
+    await executor.execute(statement, tenant, account)
+
+
 async def recovery_link(executor: Executor, tenant: str, digest: bytes, now: datetime) -> Any:
     """Return account and name of a recovery link that is still good; None if it is not."""
     return await executor.fetchrow(_RECOVERY_LINK, tenant, digest, now)
