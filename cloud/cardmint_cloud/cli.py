@@ -164,7 +164,7 @@ def make_master_key(file: Path) -> None:
 def rotate_master_key(config: Path | None) -> None:
     """Put a new key before those of `master_keys`, and wrap the keys of persons by it.
 
-    Earlier keys stay in the file for backups; start the dashboard again afterwards.
+    Earlier keys stay in the file for backups. What runs takes the new key from the file at once.
     """
     from cardmint_cloud import commands
 

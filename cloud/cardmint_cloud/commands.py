@@ -289,7 +289,10 @@ def rotate_master_key(settings: CloudSettings) -> int:
             write_master_keys(Path(settings.master_keys), renewed)
             accounts = Accounts(pool, settings.tenant, renewed)
             async with tenant_transaction(pool, settings.tenant) as connection:
-                wrapped = await accounts.vault.wrap_again(connection)
+                wrapped = 0
+                # Again until there are none: a running service may have used the earlier key yet.
+                while more := await accounts.vault.wrap_again(connection):
+                    wrapped += more
                 await accounts.audit.add(
                     connection, Action.MASTER_KEY_CHANGED, by=MACHINE, now=datetime.now(UTC)
                 )

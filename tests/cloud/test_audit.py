@@ -129,6 +129,17 @@ def test_master_keys_come_from_the_environment_or_a_file(tmp_path: Path) -> None
     found = load_master_keys("", {"CARDMINT_MASTER_KEYS": both.lines().replace("\n", ",")})
     assert found.current == both.current != MASTERS.current
     assert MASTERS.current in found
+    running = load_master_keys(str(file), {})
+    key = Key.new()
+    name, wrapped = running.wrap(key, "here")
+    write_master_keys(file, running.with_new())
+    assert running.current != name, "a running service takes the new key"
+    assert running.unwrap(name, wrapped, "here").secret == key.secret
+    for broken in ("", "x"):
+        file.write_text(broken)
+        assert running.unwrap(name, wrapped, "here").secret == key.secret, "as it was"
+    file.unlink()
+    assert name in running
     for text in ("x", "AAAA", "é" * 44, MASTERS.lines() + "short"):
         file.write_text(text)
         with pytest.raises(StopService, match="32 bytes in base64"):

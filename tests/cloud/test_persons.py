@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
-from cardmint_cloud.adapters.sealing import write_master_keys
+from cardmint_cloud.adapters.sealing import load_master_keys, write_master_keys
 from cardmint_cloud.audit import anchor_if_grown, keep_anchored, read_anchors
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.domain.permissions import Role
@@ -21,7 +22,7 @@ from cardmint_cloud.persons import Persons
 from cardmint_cloud.reviews.answers import submit_answer, user_stream
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.events import CardScanned
-from tests.cloud.kit.accounts import MASTERS, accounts_of, enrol, join
+from tests.cloud.kit.accounts import MASTERS, PASSWORD, accounts_of, enrol, join
 from tests.cloud.kit.cards import NOW, accepted, doubtful, send
 from tests.cloud.kit.cli import run_command
 from tests.cloud.kit.web import plain, serve
@@ -188,7 +189,11 @@ async def test_a_master_key_is_made_and_rotated(
     file = Path(environment["CARDMINT_CLOUD_MASTER_KEYS"])
     before = file.read_text()  # noqa: ASYNC240
     assert "is there already" in await told({}, "master-key", "make", str(file), code=1)
+    running = Accounts(pool, "shop", load_master_keys(str(file)))
     assert "1 persons' keys" in await told(environment, "master-key", "rotate")
+    signing_in = running.sign_in("owl", PASSWORD, address="", agent="", now=NOW, clock=0.0)
+    assert await signing_in, "a dashboard that runs knows the new key"
+    await join(running, "heron", Role.VIEWER, NOW, address="10.1.2.4")
     lines = file.read_text().splitlines()  # noqa: ASYNC240
     assert lines[1:] == before.splitlines()
     file.write_text(lines[0] + "\n")  # noqa: ASYNC240

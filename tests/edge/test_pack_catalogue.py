@@ -242,7 +242,7 @@ def test_a_torn_set_is_one_line_and_ends_with_1(
     assert isinstance(told.exception, Stop)
     assert "1 sets could not be read: the pack lacks their cards" in str(told.exception)
     assert len([line for line in told.output.splitlines() if "lan1" in line]) == 2
-    assert "nor those of 1 other pictures" in told.output
+    assert "nor those of 2 other pictures" in told.output
     assert (tmp_path / "pack.sqlite").exists()
 
 

@@ -25,7 +25,7 @@ from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 from cardmint_cloud.domain.quota import Quotas
-from cardmint_cloud.errors import NotFound
+from cardmint_cloud.errors import NotFound, StopService
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.provider_sign_in import ProviderSignIn
@@ -188,6 +188,9 @@ def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Respon
         status, detail = error.status_code, error.detail
     elif isinstance(error, NotFound):
         status, detail = 404, str(error)
+    elif isinstance(error, StopService):
+        _log.error("a setting does not work", path=request.scope["path"], error=str(error))
+        status, detail = 503, f"This server lacks something: {error}"
     elif _refused_value(error):
         # Each parameter has bounds of its own; one that lacks them is not the database's absence.
         _log.error(
