@@ -291,11 +291,23 @@ class Accounts:
                 now + LINK_LIFE,
                 stations=sorted(reach.stations),
                 lots=sorted(reach.lots),
+                made_by=_person(by),
             )
             await self.audit.add(
                 connection, Action.INVITED, by=by, now=now, role=role, reach=reach.words
             )
         return secret
+
+    async def remove_link(self, digest: bytes, now: datetime, *, by: UUID) -> None:
+        """Remove a one-time link: it makes and recovers no account any more.
+
+        Raises:
+            NotFound: there is none.
+        """
+        async with self._database.transaction() as connection:
+            if not await rows.remove_link(connection, self._tenant, digest):
+                raise NotFound("There is no such link, or it was used.")
+            await self.audit.add(connection, Action.LINK_REMOVED, by=by, now=now)
 
     async def names(self) -> dict[str, str]:
         """Return the names of all persons, by the references of the event log."""
@@ -335,6 +347,7 @@ class Accounts:
                 account,
                 expires_at=now + LINK_LIFE,
                 drops_factors=drops_factors,
+                made_by=_person(by),
             )
             if not added:
                 raise NotFound("There is no such account.")
@@ -520,7 +533,8 @@ class Accounts:
     ) -> None:
         """Set an account's role, whether it is disabled, and its reach.
 
-        Its sessions end, unless only the reach is another: that counts from the next request on.
+        Its sessions end, and the links that it made, unless only the reach is another: that counts
+        from the next request on.
 
         Raises:
             NotFound: there is no such account.
@@ -546,6 +560,7 @@ class Accounts:
             if (before["role"], before["disabled"]) != (role, disabled):
                 await rows.end_sessions(connection, self._tenant, account)
                 await rows.remove_recovery_links(connection, self._tenant, account)
+                await rows.remove_links_made_by(connection, self._tenant, account)
             await self.audit.add(
                 connection,
                 Action.ACCOUNT_CHANGED,
@@ -687,6 +702,10 @@ class Accounts:
 def fold(name: str) -> str:
     """Return a name as it is compared: however it is written, it is one person's."""
     return unicodedata.normalize("NFKC", name).strip().casefold()
+
+
+def _person(by: UUID | str) -> UUID | None:
+    return by if isinstance(by, UUID) else None
 
 
 def new_secret() -> str:

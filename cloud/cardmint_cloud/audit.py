@@ -50,6 +50,7 @@ class Action(StrEnum):
     PROOF_REFUSED = "proof-refused"
     JOINED = "joined"
     INVITED = "invited"
+    LINK_REMOVED = "link-removed"
     ACCOUNT_CHANGED = "account-changed"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a name
     SESSIONS_ENDED = "sessions-ended"

@@ -54,9 +54,7 @@ _folder = click.option(
 
 @cli.command()
 @_folder
-@click.option(
-    "--tenant", default="shop", show_default=True, help="Whose cards they are; for a new folder."
-)
+@click.option("--tenant", help="Whose cards they are, for a new folder; shop when left out.")
 @click.option("--lan", is_flag=True, help="Let stations and browsers of the local network in.")
 @click.option(
     "--broker-port",
@@ -70,7 +68,7 @@ _folder = click.option(
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="A backup that a new folder begins with.",
 )
-def up(folder: Path, tenant: str, lan: bool, broker_port: int, restore: Path | None) -> None:
+def up(folder: Path, tenant: str | None, lan: bool, broker_port: int, restore: Path | None) -> None:
     """Run the whole cloud of one shop on this machine, until SIGTERM or SIGINT.
 
     Postgres, broker, worker and dashboard; what ends is started again.
@@ -109,6 +107,11 @@ def add_station(folder: Path, name: str) -> None:
         f" --broker-user {user} --broker-password {password}"
         f" --cloud http://ADDRESS:{cloud.settings.web.port} --cloud-token {token}"
     )
+    if not one_machine.serves_others(cloud.settings.web.port):
+        click.echo(
+            "`up` runs without --lan: only a station on this machine reaches it, at 127.0.0.1",
+            err=True,
+        )
 
 
 @cli.command()

@@ -40,8 +40,12 @@ from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 
 SETTINGS = "cloud.toml"
+TENANT = "shop"
 MASTER_KEYS = "master-keys"
 AUDIT_ANCHORS = "audit-anchors.jsonl"
+OWN = ("logs", "images", "archive", "artifacts")
+"""Folders that only the user of `up` reads."""
+
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
@@ -160,22 +164,25 @@ class SupervisedPart:
 class CloudFolder:
     """The folder of one cloud, made if it is missing."""
 
-    def __init__(self, folder: Path, *, tenant: str = "shop") -> None:
-        """Open the folder.
+    def __init__(self, folder: Path, *, tenant: str | None = None) -> None:
+        """Open the folder. Without `tenant`, a new one is of "shop".
 
         Raises:
-            StopService: it cannot be made or used, or its settings are wrong.
+            StopService: it cannot be made or used, it is another tenant's, or its settings are
+                wrong.
         """
         self.path = folder.absolute()
         if not str(self.path).isprintable():
             raise StopService(f"{str(self.path)!r} has a character that no folder here may have")
         try:
-            topics.name(tenant)
+            topics.name(TENANT if tenant is None else tenant)
         except BadTopic as error:
             raise StopService(f"--tenant: {error}") from None
         try:
-            for part in ("", "logs", "broker", "images", "archive", "artifacts"):
-                (self.path / part).mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Nobody else looks in; Postgres and broker, which may be other users, pass through.
+            for part, mode in (("", 0o711), ("broker", 0o755), *((own, 0o700) for own in OWN)):
+                (self.path / part).mkdir(mode, exist_ok=True)
         except OSError as error:
             raise StopService(f"{self.path} cannot be made: {error.strerror}") from None
         self.users = BrokerUsers(self.path / "broker")
@@ -185,12 +192,17 @@ class CloudFolder:
                 self._name_keys()
                 self._name_own_paths()
             else:
-                self._write_settings(tenant)
+                self._write_settings(tenant or TENANT)
             if not (self.path / MASTER_KEYS).exists() and not self.has_data:
                 write_master_keys(self.path / MASTER_KEYS, MasterKeys.new())
         except OSError as error:
             raise StopService(f"{self.settings_file} cannot be written: {error.strerror}") from None
         self.settings = configuration.load(self.settings_file, {})
+        if tenant not in {None, self.settings.tenant}:
+            raise StopService(
+                f"--tenant {tenant}: {self.path} is of the tenant {self.settings.tenant}; leave"
+                " --tenant out, or choose another folder"
+            )
 
     @property
     def settings_file(self) -> Path:
@@ -487,10 +499,18 @@ def _own_names() -> list[str]:
     return names
 
 
+def serves_others(port: int) -> bool:
+    """Return whether a server listens at a port for more than this machine."""
+    return any(
+        one.laddr.port == port and one.status == psutil.CONN_LISTEN and one.laddr.ip != LOOPBACK
+        for one in psutil.net_connections("tcp")
+    )
+
+
 def up(
     folder: Path,
     *,
-    tenant: str,
+    tenant: str | None,
     lan: bool,
     broker_port: int,
     restore: Path | None,

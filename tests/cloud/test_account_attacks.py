@@ -1,6 +1,7 @@
 """Attacks on a dashboard with accounts: odd paths, foreign cookies, races, and guesses."""
 
 import asyncio
+import re
 from typing import Any
 
 import asyncpg
@@ -99,6 +100,47 @@ async def test_a_wrong_link_is_refused_before_anything_is_read(guarded: GuardedS
         assert "<form" not in plain(answer)
         for untrue in ("Without accounts", "Dead letters", "inventory"):
             assert untrue not in plain(answer), "nobody is signed in"
+
+
+@pytest.mark.parametrize(
+    ("role", "disabled"), [(Role.ADMIN, True), (Role.VIEWER, False)], ids=["disabled", "demoted"]
+)
+async def test_an_invitation_ends_with_the_rights_of_who_made_it(
+    guarded: GuardedSite, role: Role, disabled: bool
+) -> None:
+    await guarded.join("mallory", Role.ADMIN)
+    accounts = guarded.accounts
+    mallory = await accounts.account_named("mallory")
+    links = [await accounts.invite(Role.ADMIN, NOW, by=mallory)]
+    links.append(await accounts.invite(Role.ADMIN, NOW))
+    await guarded.join("owl", Role.ADMIN)
+    owl = await accounts.account_named("owl")
+    await accounts.change(mallory, role, disabled=disabled, by=owl, now=NOW)
+    made = [
+        (await guarded.client.post(f"/join/{link}", data={"name": f"m{n}", "password": PASSWORD}))
+        for n, link in enumerate(links)
+    ]
+    assert [answer.status_code for answer in made] == [404, 303], "the machine's stays"
+
+
+async def test_an_open_link_is_listed_and_taken_back(guarded: GuardedSite) -> None:
+    await guarded.join("owl", Role.ADMIN)
+    site = guarded.client
+    made = plain(await site.post("/people/invite", data={"role": "reviewer", "lots": "june"}))
+    link = "/join/" + made.split("/join/")[1].split("<")[0]
+    shown = plain(await site.get("/people"))
+    assert "An account as reviewer" in shown
+    assert ", only lots june by owl" in shown
+    digest = re.search(r'name="digest" value="([0-9a-f]{64})"', shown)
+    assert digest is not None
+    for wrong in ("", "x", "00"):
+        assert (await site.post("/people/links/remove", data={"digest": wrong})).status_code == 404
+    gone = plain(await site.post("/people/links/remove", data={"digest": digest[1]}))
+    assert "nobody uses that link any more" in gone
+    assert "An account as reviewer" not in gone
+    assert (await site.get(link)).status_code == 404
+    again = await site.post("/people/links/remove", data={"digest": digest[1]})
+    assert again.status_code == 404
 
 
 async def test_two_admins_who_demote_each_other_leave_one(guarded: GuardedSite, pool: Pool) -> None:

@@ -43,6 +43,7 @@ LEAST: dict[tuple[str, str], Role] = {
     ("POST", f"/api/v1/shop/reviews/{TASK}/answer"): Role.OPERATOR,
     ("GET", "/people"): Role.ADMIN,
     ("POST", "/people/invite"): Role.ADMIN,
+    ("POST", "/people/links/remove"): Role.ADMIN,
     ("GET", "/people/webhooks"): Role.ADMIN,
     ("POST", "/people/webhooks"): Role.ADMIN,
     ("POST", f"/people/webhooks/{TASK}/test"): Role.ADMIN,

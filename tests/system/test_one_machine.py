@@ -201,6 +201,9 @@ def test_the_folder_keeps_its_secrets_to_itself(tmp_path: Path) -> None:
     cloud = CloudFolder(tmp_path / "cloud", tenant="cards")
     assert cloud.settings.tenant == "cards"
     assert cloud.settings_file.stat().st_mode & 0o077 == 0
+    assert cloud.path.stat().st_mode & 0o066 == 0, "nobody else looks in"
+    for own in ("logs", "images", "archive", "artifacts"):
+        assert (cloud.path / own).stat().st_mode & 0o077 == 0, own
     user, password = cloud.users.add_station("cards", "left")
     assert user == "cards/left"
     assert password not in cloud.users.passwords.read_text()
@@ -241,6 +244,14 @@ def test_a_folder_without_a_master_key_gets_one(tmp_path: Path) -> None:
     assert again.audit_anchors == str(tmp_path / "cloud" / "audit-anchors.jsonl")
     assert keys.read_text() != first
     assert CloudFolder(tmp_path / "cloud").settings == again
+
+
+def test_a_tenant_that_disagrees_with_the_folder_is_said(tmp_path: Path) -> None:
+    before = CloudFolder(tmp_path / "cloud", tenant="cards").settings_file.read_text()
+    with pytest.raises(StopService, match=r"--tenant shop: .* is of the tenant cards"):
+        CloudFolder(tmp_path / "cloud", tenant="shop")
+    assert CloudFolder(tmp_path / "cloud").settings_file.read_text() == before
+    assert CloudFolder(tmp_path / "other").settings.tenant == "shop"
 
 
 def test_a_copy_of_the_folder_uses_nothing_of_the_original(tmp_path: Path) -> None:

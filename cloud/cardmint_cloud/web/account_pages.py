@@ -74,6 +74,13 @@ class SessionForm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LinkForm:
+    """A one-time link, by its digest in hexadecimal."""
+
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class InviteForm:
     """The role of the person who is invited, and the stations and lots that it is limited to."""
 
@@ -290,6 +297,19 @@ async def invite(
     return await people(shop, link=shop.link(request, f"/join/{secret}"), told=told)
 
 
+@post("/people/links/remove", status_code=200)
+async def remove_link(
+    data: URLEncodedBody[LinkForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Template:
+    """Remove a one-time link that was not used yet."""
+    try:
+        digest = bytes.fromhex(data.digest)
+    except ValueError:
+        raise NotFoundException("There is no such link, or it was used.") from None
+    await accounts_of(shop).remove_link(digest, shop.clock(), by=who_is(request).account)
+    return await people(shop, notice="Removed: nobody uses that link any more.")
+
+
 @post("/people/recover", status_code=200)
 async def recover_person(
     data: URLEncodedBody[RecoverPersonForm],
@@ -424,6 +444,7 @@ async def people(
     accounts_of(shop)
     accounts = await rows.list_accounts(shop.database, shop.tenant)
     tokens = await rows.list_tokens(shop.database, shop.tenant)
+    links = await rows.list_links(shop.database, shop.tenant, shop.clock())
     views = await view_rows.list_all(shop.database, shop.tenant, shop.clock())
     readers = await shop.readers.names() if shop.readers else []
     async with reading(shop.engine, shop.tenant) as connection:
@@ -432,6 +453,7 @@ async def people(
             shop,
             "people.html",
             people=accounts,
+            links=links,
             views=views,
             tokens=tokens,
             readers=readers,
@@ -452,6 +474,7 @@ HANDLERS = (
         people_page,
         audit_page,
         invite,
+        remove_link,
         recover_person,
         sign_person_out,
         make_station_code,
