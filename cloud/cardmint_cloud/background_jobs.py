@@ -18,7 +18,7 @@ import psycopg_pool
 import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision, jobs
 
-from cardmint_cloud.adapters.postgres import across, feed, job_queue
+from cardmint_cloud.adapters.postgres import across, clock_jumps, feed, job_queue
 from cardmint_cloud.adapters.postgres.address import DatabaseAddress
 from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.prices import provider_state
@@ -132,6 +132,10 @@ def build_queue(
         escalate, expire = timedelta(hours=reviews.escalate_h), timedelta(hours=reviews.expire_h)
         await opening.age_reviews(pool, clock(), escalate=escalate, expire=expire)
 
+    async def recall() -> None:
+        if rows := await clock_jumps.recall(pool, clock()):
+            _log.warning("the clock was ahead: what would wait too long is due now", rows=rows)
+
     async def ask_new() -> None:
         await opening.open_for_new_cards(pool, rules, clock())
 
@@ -152,6 +156,7 @@ def build_queue(
         ("ask", "* * * * * */10", ask_new),
         ("rescue", "* * * * * */5", functools.partial(_rescue, pool, clock)),
         ("age", "* * * * *", age),
+        ("recall", "* * * * *", recall),
         ("tidy", "17 3 * * *", tidy),
     ):
         task = app.task(name=name, queue="clock", queueing_lock=name, pass_context=True)(

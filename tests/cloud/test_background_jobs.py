@@ -14,12 +14,17 @@ import pytest
 from procrastinate import jobs as library
 
 from cardmint_cloud import background_jobs
-from cardmint_cloud.adapters.postgres import job_queue
+from cardmint_cloud.adapters.postgres import clock_jumps, job_queue
 from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one, tenant_transaction
 from cardmint_cloud.adapters.providers.http import ProviderUnavailable
 from cardmint_cloud.background_jobs import ATTEMPTS, CHECK_AGAIN, JobRetryStrategy
+from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.local.processes import ChildProcess
 from cardmint_cloud.pricing.price import PriceUnavailable
+from cardmint_cloud.reviews.answers import lease_question
+from tests.cloud.kit.accounts import accounts_of, join, webhooks_of
+from tests.cloud.kit.cards import doubtful, send
 from tests.cloud.kit.prices import QuoteSourceStub, add_printings, quote
 
 pytestmark = pytest.mark.integration
@@ -185,6 +190,33 @@ async def test_jobs_of_dead_workers_come_back_whatever_the_clock_was(
     await owner.execute("UPDATE procrastinate_events SET at = at + $1", jump)
     assert await rescued(pool) == ["price"]
     assert await statuses(pool) == {"todo": 1}
+
+
+async def test_what_a_clock_ahead_put_off_is_due_when_it_is_right_again(
+    pool: Pool, owner: Pool
+) -> None:
+    accounts = accounts_of(pool)
+    _, admin = await join(accounts, "owl", Role.ADMIN, now())
+    scan = doubtful()
+    await send(pool, scan)
+    await add_printings(pool, "a", "b", at=now())
+    await due(pool)
+    assert await clock_jumps.recall(pool, now()) == 0
+    ahead = now() + timedelta(days=365)
+    await webhooks_of(accounts).make("https://3221225991/", (), by=admin.account, now=ahead)
+    await lease_question(pool, "shop", review_task_id(scan.scan), user="owl", now=ahead)
+    await owner.execute("UPDATE procrastinate_jobs SET scheduled_at = $1", ahead)
+    await owner.execute("UPDATE webhooks SET leased_until = $1", ahead)
+    checks = await owner.fetchval("SELECT count(*) FROM price_checks")
+    await owner.execute("UPDATE price_checks SET due_at = $1", ahead)
+    assert await clock_jumps.recall(pool, now()) == checks + 5
+    for question in (
+        "SELECT max(due_at) FROM price_checks",
+        "SELECT max(greatest(due_at, leased_until)) FROM webhooks",
+        "SELECT max(until) FROM review_leases",
+        "SELECT max(scheduled_at) FROM procrastinate_jobs",
+    ):
+        assert await owner.fetchval(question) <= now(), question
 
 
 async def test_one_job_that_waits_already_holds_up_no_other(pool: Pool, owner: Pool) -> None:

@@ -64,7 +64,7 @@ WORDS = {
 """Parameters of paths that name no tenant's thing, and what is put there."""
 
 BOUNDARY = "between-parts"
-SPANNING = {"due", "ask", "rescue", "age", "tidy"}
+SPANNING = {"due", "ask", "rescue", "age", "recall", "tidy"}
 """Tasks of the clock, which look after all tenants and take no identifiers."""
 
 CHANGING = re.compile(
