@@ -129,7 +129,7 @@ def invite(config: Path | None, role: str) -> None:
 
     loaded = settings.load(config)
     path = commands.invite(loaded, Role(role))
-    click.echo(f"{loaded.web.address()}{path}")
+    click.echo(f"{loaded.web.public_address}{path}")
 
 
 @cli.command()
@@ -142,7 +142,7 @@ def recover(config: Path | None, name: str, *, factors: bool) -> None:
 
     loaded = settings.load(config)
     path = commands.recovery_link(loaded, name, drops_factors=factors)
-    click.echo(f"{loaded.web.address()}{path}")
+    click.echo(f"{loaded.web.public_address}{path}")
 
 
 @cli.group("master-key")

@@ -72,6 +72,13 @@ class WebSettings(Section, frozen=True):
         scheme = "https" if self.tls_cert else "http"
         return f"{scheme}://{host}:{self.port}{self.base_path}"
 
+    @property
+    def public_address(self) -> str:
+        """Where people reach it, by the first of `hosts`; through a proxy that ends HTTPS."""
+        host = self.hosts[0] if self.hosts else LOOPBACK
+        behind = self.https and not self.tls_cert
+        return f"https://{host}{self.base_path}" if behind else self.address(host)
+
     def __post_init__(self) -> None:
         _check_networks("proxies", self.proxies)
         if self.metrics_port == self.port:
