@@ -124,6 +124,14 @@ fuzz: install  ## Fuzz every decoder of what comes from outside, guided by cover
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r tests/fuzz/requirements.txt
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS)
 
+.PHONY: sbom
+sbom: install  ## List all packages that station and cloud are shipped with, with versions and hashes (CycloneDX): build/sbom-*.json
+	@mkdir -p build
+	test -x build/sbom/bin/python || $(BIN)/python -m venv build/sbom
+	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r tests/sbom/requirements.txt
+	build/sbom/bin/python -W ignore -m cyclonedx_py requirements --pyproject edge/pyproject.toml --output-reproducible --validate --output-file build/sbom-edge.json edge/requirements.txt
+	build/sbom/bin/python -W ignore -m cyclonedx_py requirements --pyproject cloud/pyproject.toml --output-reproducible --validate --output-file build/sbom-cloud.json cloud/requirements-image.txt
+
 .PHONY: format
 format: install  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
@@ -136,6 +144,7 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --no-emit-package asgiref --extra second-look --output-file edge/requirements-second-look.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
 	$(COMPILE) --output-file tests/fuzz/requirements.txt tests/fuzz/requirements.in
+	$(COMPILE) --output-file tests/sbom/requirements.txt tests/sbom/requirements.in
 	$(COMPILE_TRAINING) --output-file tests/lab/cardmint_lab/training/requirements-gpu.txt tests/lab/cardmint_lab/training/requirements.in
 	$(COMPILE_TRAINING) $(addprefix --no-emit-package ,$(GPU)) --output-file tests/lab/cardmint_lab/training/requirements.txt tests/lab/cardmint_lab/training/requirements.in
 	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml tests/lab/pyproject.toml
