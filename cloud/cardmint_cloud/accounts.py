@@ -39,6 +39,9 @@ IDLE = {True: timedelta(hours=12), False: timedelta(days=7)}
 LONGEST = {True: timedelta(days=7), False: timedelta(days=30)}
 """How long a session lasts without use, and in all; True is for admins."""
 
+CLOCKS_DIFFER = timedelta(hours=1)
+"""A session that began later than that from now began by a clock that was set back: it is over."""
+
 SECOND_LIFE = timedelta(minutes=10)
 """How long a sign-in waits for its second factor."""
 
@@ -202,7 +205,8 @@ class Accounts:
             return None
         role = Role(row["role"])
         admin = role is Role.ADMIN
-        if now - row["seen_at"] > IDLE[admin] or now - row["began_at"] > LONGEST[admin]:
+        age = now - row["began_at"]
+        if now - row["seen_at"] > IDLE[admin] or not -CLOCKS_DIFFER <= age <= LONGEST[admin]:
             return None
         waits = row["stage"] == "second"
         if waits and now - row["began_at"] > SECOND_LIFE:

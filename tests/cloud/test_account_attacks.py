@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -251,6 +252,13 @@ async def test_a_known_browser_does_not_stand_in_line_with_strangers(pool: Pool)
     await asyncio.gather(*line)
     assert begun
     assert left > 15
+
+
+async def test_no_session_comes_back_with_a_clock_that_is_set_back(pool: Pool) -> None:
+    accounts = accounts_of(pool)
+    secret, _ = await join(accounts, "fox", Role.VIEWER, NOW)
+    assert await accounts.signed_in(secret, NOW - timedelta(minutes=50)) is not None
+    assert await accounts.signed_in(secret, NOW - timedelta(days=365 * 40)) is None
 
 
 async def test_a_long_name_is_nobodys(guarded: GuardedSite) -> None:
