@@ -12,11 +12,12 @@ from litestar.di import NamedDependency
 from litestar.params import MultipartBody
 from litestar.response import Template
 
-from cardmint_cloud.adapters.card_files import read_rows
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_rows import COLUMNS, WORDS, read_word
 from cardmint_cloud.errors import Conflict, StopService
-from cardmint_cloud.item_import import ImportReport, check_rows, import_rows
+from cardmint_cloud.file_import import check_file
+from cardmint_cloud.file_import import import_file as import_file_of
+from cardmint_cloud.item_import import ImportReport
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.rendering import htmx_target, render_page
 
@@ -33,6 +34,7 @@ class ImportForm:
     file: UploadFile | None = None
     act: str = "preview"
     words: list[str] | str = field(default_factory=list)
+    form: str = ""
 
 
 @get("/items/import")
@@ -57,16 +59,20 @@ async def import_file(
     async with shop.importing, _kept(data.file) as kept:
         try:
             report = await (
-                import_rows(
+                import_file_of(
                     shop.pool,
                     shop.tenant,
-                    read_rows(kept),
+                    kept,
                     words,
+                    named=data.form,
+                    called=data.file.filename,
                     user=user_of(request),
                     now=shop.clock(),
                 )
                 if done
-                else check_rows(shop.pool, shop.tenant, read_rows(kept), words)
+                else check_file(
+                    shop.pool, shop.tenant, kept, words, named=data.form, called=data.file.filename
+                )
             )
         except (StopService, Conflict) as fault:
             said = str(fault).replace(str(kept), PurePath(data.file.filename).name)

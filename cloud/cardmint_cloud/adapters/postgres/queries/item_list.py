@@ -343,6 +343,36 @@ async def stream_items(
         yield row
 
 
+async def stream_sorts(
+    connection: AsyncConnection,
+    tenant: str,
+    query: ItemQuery,
+    columns: Sequence[str],
+    stocks: Sequence[str],
+) -> AsyncIterator[RowMapping]:
+    """Yield the counted cards that a query finds, those with the same values in one row.
+
+    `columns` are columns of items; `count` is how many cards a row stands for. `stocks` are the
+    values of `stock` that count.
+    """
+    values = [
+        i.c.card_id,
+        *(i.c[name] for name in columns),
+        *(func.coalesce(one, "").label(one.name) for one in (p.c.name, p.c.number)),
+        *(func.coalesce(one, "").label(one.name) for one in (p.c.set_id, p.c.set_name)),
+        *(q.c.minor, q.c.currency),
+    ]
+    statement = _found(select(*values, func.count().label("count")), tenant, query)
+    statement = (
+        statement.where(i.c.status == "counted", i.c.card_id != "", i.c.stock.in_(stocks))
+        .group_by(*values)
+        .order_by(*values[: len(columns) + 1])
+    )
+    result = await connection.stream(statement, execution_options={"yield_per": FETCHED})
+    async for row in result.mappings():
+        yield row
+
+
 def _found(statement: Select[Any], tenant: str, query: ItemQuery) -> Select[Any]:
     statement = statement.select_from(_listed(tenant)).where(i.c.tenant == tenant)
     for term in query.terms:
