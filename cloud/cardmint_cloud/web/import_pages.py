@@ -12,8 +12,10 @@ from litestar.di import NamedDependency
 from litestar.params import MultipartBody
 from litestar.response import Template
 
+from cardmint_cloud.adapters.postgres.queries import catalogue
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_rows import COLUMNS, WORDS, read_word
+from cardmint_cloud.domain.market_formats import FORMATS
 from cardmint_cloud.errors import Conflict, StopService
 from cardmint_cloud.file_import import check_file
 from cardmint_cloud.file_import import import_file as import_file_of
@@ -76,8 +78,8 @@ async def import_file(
             )
         except (StopService, Conflict) as fault:
             said = str(fault).replace(str(kept), PurePath(data.file.filename).name)
-            return await _page(request, shop, problem=said, status=422)
-    return await _page(request, shop, report=report, done=done, words=chosen)
+            return await _page(request, shop, form=data.form, problem=said, status=422)
+    return await _page(request, shop, report=report, done=done, words=chosen, form=data.form)
 
 
 @asynccontextmanager
@@ -99,6 +101,7 @@ async def _page(
     report: ImportReport | None = None,
     done: bool = False,
     words: list[str] | None = None,
+    form: str = "",
     problem: str = "",
     status: int = 200,
 ) -> Template:
@@ -112,6 +115,9 @@ async def _page(
             done=done,
             words=[one for one in words or [] if one],
             values={name: sorted(set(known.values())) for name, known in WORDS.items()},
+            sets=await catalogue.set_names(connection) if report and report.words else {},
+            formats=FORMATS,
+            form=form,
             columns=COLUMNS,
             problem=problem,
             megabytes=MAX_FILE >> 20,

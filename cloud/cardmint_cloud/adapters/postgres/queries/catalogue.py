@@ -140,6 +140,12 @@ async def set_prints(connection: AsyncConnection) -> dict[str, tuple[str, str]]:
     return {set_id: (code, str(official or "")) for set_id, code, official in found}
 
 
+async def set_names(connection: AsyncConnection) -> dict[str, str]:
+    """Return the names of all sets by their identifiers, in the order of the names."""
+    statement = select(_s.c.set_id, _s.c.name).order_by(func.lower(_s.c.name), _s.c.set_id)
+    return {row.set_id: row.name for row in await connection.execute(statement)}
+
+
 async def cardmarket_products(
     connection: AsyncConnection, card_ids: Collection[str]
 ) -> dict[str, str]:
