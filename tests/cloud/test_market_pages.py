@@ -93,8 +93,8 @@ async def test_tcgplayer_is_told_on_the_page(site: httpx.AsyncClient, tmp_path: 
     done = await put(site, mine, act="import", words="set:old set=base1")
     assert "Done: 2 products known" in done
     page = plain(await site.get("/items/export"))
-    assert "2 products known, 1 cards listed" in page
-    assert "To be told: 1 products, 2 cards more, 0 fewer." in page
+    assert "Products known: 2. Cards listed: 1, last seen" in page
+    assert "To be told: 2 cards more and 0 fewer, of 1 product." in page
     assert "Left out: 3 cards, no known product" in page
     made = plain(await site.post("/items/market-files"))
     (path,) = set(re.findall(r'href="(/items/market-files/[0-9a-f-]{36})"', made))

@@ -82,14 +82,13 @@ async def _page(
     except QueryFault as fault:
         raise ValidationException(str(fault)) from None
     left_out: Counter[str] = Counter()
-    size = 0
     if chosen := WRITTEN.get(form):
         async with shop.searching:
             today = shop.clock().date()
-            async for piece in format_file(
+            async for _ in format_file(
                 shop.engine, shop.tenant, query, chosen, today=today, left_out=left_out
             ):
-                size += len(piece)
+                pass
     context: dict[str, Any] = {
         "markets": await markets.markets_seen(shop.database, shop.tenant),
         "files": await markets.latest_files(shop.database, shop.tenant),
@@ -105,7 +104,6 @@ async def _page(
             formats=WRITTEN.values(),
             form=form if chosen else "",
             left_out=left_out.most_common(),
-            size=size,
             made=made,
             notice=notice,
             tone=tone,
