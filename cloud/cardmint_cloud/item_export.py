@@ -45,16 +45,15 @@ async def item_file(
 
 def file_row(row: RowMapping | Mapping[str, Any]) -> dict[str, Any]:
     """Return an item as a row of a file; amounts are in the currency's own unit."""
-    named = {
-        "paid": _amount(row["paid_minor"], row["paid_currency"]),
-        "price": _amount(row["minor"], row["currency"]),
-        "price_currency": row["currency"] or "",
-        "price_source": row["source"] or "",
-        "price_as_of": row["as_of"].isoformat() if row["as_of"] else "",
-        "scanned": row["captured_at"].isoformat(),
-        "item": str(row["item"]),
-    }
-    return {name: named[name] if name in named else row[name] for name in COLUMNS}
+    have = dict(row)
+    have["paid"] = _amount(have["paid_minor"], have["paid_currency"])
+    have["price"] = _amount(have["minor"], have["currency"])
+    have["price_currency"] = have["currency"] or ""
+    have["price_source"] = have["source"] or ""
+    have["price_as_of"] = have["as_of"].isoformat() if have["as_of"] else ""
+    have["scanned"] = have["captured_at"].isoformat()
+    have["item"] = str(have["item"])
+    return {name: have[name] for name in COLUMNS}
 
 
 def _amount(minor: int | None, currency: str | None) -> str:

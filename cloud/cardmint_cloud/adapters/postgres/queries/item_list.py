@@ -339,8 +339,9 @@ async def stream_items(
     """Yield all items that a query finds, in its order, without holding them."""
     statement = _ordered(_found(select(*_COLUMNS), tenant, query), query)
     result = await connection.stream(statement, execution_options={"yield_per": FETCHED})
-    async for row in result.mappings():
-        yield row
+    async for some in result.mappings().partitions():
+        for row in some:
+            yield row
 
 
 async def stream_sorts(
@@ -369,8 +370,9 @@ async def stream_sorts(
         .order_by(*values[: len(columns) + 1])
     )
     result = await connection.stream(statement, execution_options={"yield_per": FETCHED})
-    async for row in result.mappings():
-        yield row
+    async for some in result.mappings().partitions():
+        for row in some:
+            yield row
 
 
 def _found(statement: Select[Any], tenant: str, query: ItemQuery) -> Select[Any]:
