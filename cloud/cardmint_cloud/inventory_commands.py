@@ -101,6 +101,34 @@ def not_uploaded(config: Path | None, name: UUID) -> None:
     click.echo("taken back: the next file says it again")
 
 
+@inventory_group.command("differences")
+@_config
+@click.option("--take", "chosen", multiple=True, metavar="PRODUCT", help="Take its number listed.")
+@click.option("--take-all", is_flag=True, help="Take the number listed of every product.")
+def list_differences(config: Path | None, chosen: tuple[str, ...], *, take_all: bool) -> None:
+    """List where TCGplayer lists another number than there is in stock.
+
+    Where fewer are listed and you take that number, the rest becomes sold, as one change.
+    """
+    from cardmint_cloud import inventory_files
+
+    loaded = settings.load(config)
+    if chosen or take_all:
+        done = inventory_files.take_market_numbers(loaded, chosen)
+        click.echo(
+            f"{done.items:,} cards are sold; take it back with `cardmint-cloud inventory undo"
+            f" {done.change}`"
+        )
+        return
+    found = inventory_files.market_differences(loaded)
+    for one in found:
+        click.echo(
+            f"{one.sku:>12}  listed {one.listed:4}  in stock {one.stock:4}  {one.name},"
+            f" {one.condition}"
+        )
+    click.echo(f"{len(found):,} differences")
+
+
 @inventory_group.command("formats")
 def list_formats() -> None:
     """List the files of others that `import` reads and `export` writes."""

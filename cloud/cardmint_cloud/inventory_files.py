@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from cardmint_cloud.errors import StopService
 from cardmint_cloud.item_changes import ChangeOutcome, undo_change
 from cardmint_cloud.item_export import format_file, item_file
 from cardmint_cloud.item_import import ImportReport, Words
+from cardmint_cloud.market_differences import ShownDifference, differences, take_listed
 from cardmint_cloud.market_files import MarketFile
 from cardmint_cloud.settings import CloudSettings
 
@@ -166,6 +167,39 @@ def take_market_file_back(settings: CloudSettings, name: UUID) -> None:
             await market_files.take_back(pool, settings.tenant, name, datetime.now(UTC))
 
     asyncio.run(run())
+
+
+def market_differences(settings: CloudSettings) -> list[ShownDifference]:
+    """Return where TCGplayer lists another number than there is in stock.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def run() -> list[ShownDifference]:
+        async with database(settings) as pool:
+            return await differences(pool, settings.tenant)
+
+    return asyncio.run(run())
+
+
+def take_market_numbers(settings: CloudSettings, skus: Sequence[str]) -> ChangeOutcome:
+    """Sell what is in stock beyond what TCGplayer lists, of some products, or of all (none named).
+
+    Raises:
+        Conflict: nothing is beyond, or there are too many cards.
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def run() -> ChangeOutcome:
+        async with database(settings) as pool:
+            return await take_listed(
+                pool, settings.tenant, set(skus) or None, user=MACHINE, now=datetime.now(UTC)
+            )
+
+    return asyncio.run(run())
 
 
 @contextlib.contextmanager

@@ -104,7 +104,7 @@ async def read_sales(
             if now is None or not sales:
                 continue
             items = [item for _, some in sales for item in some]
-            await _sell(connection, tenant, items, change, user=user, now=now, sequence=sequence)
+            await sell(connection, tenant, items, change, user=user, now=now, sequence=sequence)
             for sold, some in sales:
                 await markets.add_sale(
                     connection, tenant, form.market, sold, change=change, items=some, now=now
@@ -246,7 +246,7 @@ async def _taken_before(
     return before
 
 
-async def _sell(
+async def sell(
     connection: PostgresConnection,
     tenant: str,
     items: Sequence[UUID],
@@ -256,6 +256,11 @@ async def _sell(
     now: datetime,
     sequence: int,
 ) -> None:
+    """Take items out of stock as sold, as part of a change.
+
+    Raises:
+        Conflict: the log did not take it.
+    """
     found, _ = await inventory.load_touched(connection, [(tenant, one) for one in items], [])
     groups = grouped(list(found.values()), ItemValues(stock=Stock.SOLD), {})
     done = await append_user_events(

@@ -60,6 +60,7 @@ FORMS: dict[str, dict[str, tuple[str, ...]]] = {
     "/items/add": {**CHANGE, "quantity": NUMBERS, "reference": TEXTS},
     "/items/views": {"name": TEXTS, "q": (*TEXTS, *FOUND)},
     "/items/views/remove": {"name": TEXTS},
+    "/items/market-differences": {"sku": TEXTS},
     "/reviews": {"verdict": TEXTS, "chosen": (*TEXTS, *(f"{uuid4()}/{n}" for n in NUMBERS))},
     "/reviews/{task:uuid}": {
         "version": HOSTILE,

@@ -96,6 +96,13 @@ async def test_tcgplayer_is_told_on_the_page(site: httpx.AsyncClient, tmp_path: 
     assert "Products known: 2. Cards listed: 1, last seen" in page
     assert "To be told: 2 cards more and 0 fewer, of 1 product." in page
     assert "Left out: 3 cards, no known product" in page
+    assert re.search(r'value="11"> Charizard</label>.*?<td>1</td><td>3</td>', page, re.DOTALL)
+    sold = await site.post("/items/market-differences", data={"sku": "11"})
+    assert "2 cards are sold." in plain(sold)
+    (undo,) = re.findall(r'action="(/items/undo/[0-9a-f-]{36})"', sold.text)
+    none = await site.post("/items/market-differences")
+    assert (none.status_code, "Not changed: of none" in plain(none)) == (409, True)
+    await site.post(undo)
     made = plain(await site.post("/items/market-files"))
     (path,) = set(re.findall(r'href="(/items/market-files/[0-9a-f-]{36})"', made))
     got = await site.get(path)

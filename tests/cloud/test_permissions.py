@@ -41,6 +41,7 @@ LEAST: dict[tuple[str, str], Role] = {
     ("POST", "/providers/tcgdex/ask"): Role.ADMIN,
     ("POST", "/items/add"): Role.OPERATOR,
     ("POST", "/items/import"): Role.OPERATOR,
+    ("POST", "/items/market-differences"): Role.OPERATOR,
     ("POST", "/items/market-files"): Role.OPERATOR,
     ("POST", f"/items/market-files/{TASK}/take-back"): Role.OPERATOR,
     ("POST", "/items/views"): Role.OPERATOR,

@@ -18,6 +18,7 @@ from cardmint_cloud.errors import Conflict, NotFound, StopService
 from cardmint_cloud.file_import import check_file, import_file
 from cardmint_cloud.item_changes import change_items, undo_change
 from cardmint_cloud.item_import import ImportReport, import_rows
+from cardmint_cloud.market_differences import differences, take_listed
 from cardmint_cloud.market_files import HEADER
 from cardmint_cloud.market_import import read_orders
 from cardmint_contracts.changes import ItemValues, Stock
@@ -220,6 +221,23 @@ async def test_sales_are_taken_back_and_taken_again(shop: Pool, tmp_path: Path) 
     assert (await put(shop, sheet)).sold == 0, "a person put them back: the order takes no others"
 
 
+async def test_the_number_listed_is_taken_as_one_change(shop: Pool, tmp_path: Path) -> None:
+    await put(shop, listed(tmp_path / "mine.csv", charizards=1, bulbasaurs=4))
+    found = await differences(shop, "shop")
+    assert [(one.sku, one.name, one.listed, one.stock) for one in found] == [
+        ("21", "Bulbasaur", 4, 1),
+        ("11", "Charizard - 4/102", 1, 3),
+    ]
+    with pytest.raises(Conflict, match="of none of these"):
+        await take_listed(shop, "shop", {"21", "nothing"}, user="ann", now=NOW)
+    done = await take_listed(shop, "shop", None, user="ann", now=NOW)
+    assert (done.items, await stock(shop, "sold"), await stock(shop, "reserved")) == (2, 2, 1)
+    assert [one.sku for one in await differences(shop, "shop")] == ["21"]
+    assert done.change is not None
+    await undo_change(shop, "shop", done.change, user="ann", now=NOW)
+    assert await stock(shop, "sold") == 0
+
+
 async def test_what_is_not_known_or_no_card_is_said(shop: Pool, tmp_path: Path) -> None:
     rows = [
         pricing_row("1", "Charizard", "4/102", "Near Mint Holofoil", Set_Name="Shiny Vault"),
@@ -299,6 +317,16 @@ async def test_the_command_tells_tcgplayer(shop: Pool, database: str, tmp_path: 
     assert (code, "no TCGplayer pull sheet: there is no column" in said) == (1, True), said
     code, said = await run("import", str(mine), "--format", "ebay")
     assert (code, "there is no format 'ebay'" in said) == (1, True), said
+    code, said = await run("differences")
+    assert (
+        code,
+        "11  listed    1  in stock    3  Charizard - 4/102, Near Mint Holofoil" in said,
+    ) == (
+        0,
+        True,
+    ), said
+    code, said = await run("differences", "--take", "11")
+    assert (code, "2 cards are sold; take it back" in said) == (0, True), said
     code, said = await run("formats")
     assert (code, "tcgplayer-pull-sheet" in said) == (0, True)
 

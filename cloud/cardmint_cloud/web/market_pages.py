@@ -1,24 +1,28 @@
 """The page of files for marketplaces and other programs: what each holds and leaves out."""
 
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Template
 
-from cardmint_cloud import market_files
+from cardmint_cloud import market_differences, market_files
 from cardmint_cloud.adapters.postgres import markets
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import QueryFault, parse_query
 from cardmint_cloud.domain.written_formats import WRITTEN
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.item_export import format_file
-from cardmint_cloud.web.context import PageContext
+from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.rendering import render_page
+
+SHOWN = 100
+"""Differences that the page shows."""
 
 
 @get("/items/export")
@@ -68,6 +72,31 @@ async def take_back(market_file: FromPath[UUID], shop: NamedDependency[PageConte
     return await _page(shop, "", notice="Taken back: the next file says it again.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListedForm:
+    """Products of which the marketplace's number is taken."""
+
+    sku: list[str] | str = field(default_factory=list)
+
+
+@post("/items/market-differences", status_code=200)
+async def take_listed(
+    data: URLEncodedBody[ListedForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Template:
+    """Sell what is in stock beyond what TCGplayer lists, of the chosen products."""
+    chosen = {data.sku} if isinstance(data.sku, str) else set(data.sku)
+    try:
+        done = await market_differences.take_listed(
+            shop.pool, shop.tenant, chosen, user=user_of(request), now=shop.clock()
+        )
+    except Conflict as problem:
+        page = await _page(shop, "", notice=f"Not changed: {problem}.", tone="conflict")
+        page.status_code = 409
+        return page
+    said = f"{done.items:,} {'card is' if done.items == 1 else 'cards are'} sold."
+    return await _page(shop, "", notice=said, undo=done.change)
+
+
 async def _page(
     shop: PageContext,
     q: str,
@@ -76,6 +105,7 @@ async def _page(
     notice: str = "",
     tone: str = "done",
     made: UUID | None = None,
+    undo: UUID | None = None,
 ) -> Template:
     try:
         query = parse_query(q, shop.clock().date())
@@ -95,6 +125,7 @@ async def _page(
     }
     if context["markets"]:
         context["preview"] = await market_files.preview_file(shop.pool, shop.tenant)
+        context["differences"] = await market_differences.differences(shop.pool, shop.tenant)
     async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(
             connection,
@@ -105,10 +136,12 @@ async def _page(
             form=form if chosen else "",
             left_out=left_out.most_common(),
             made=made,
+            undo=undo,
+            most=SHOWN,
             notice=notice,
             tone=tone,
             **context,
         )
 
 
-HANDLERS = (export_page, make_file, download_file, take_back)
+HANDLERS = (export_page, make_file, download_file, take_back, take_listed)

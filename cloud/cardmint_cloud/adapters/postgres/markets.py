@@ -31,6 +31,9 @@ SELECT sku, card_id, language, finish, edition, condition, listed, price_minor, 
 _KNOWN = """
 SELECT sku, card_id, language, finish, edition, condition FROM market_listings
  WHERE tenant = $1 AND market = $2 AND sku = ANY($3::text[])"""
+_CELLS = """
+SELECT sku, cells FROM market_listings
+ WHERE tenant = $1 AND market = $2 AND sku = ANY($3::text[])"""
 _STOCK = """
 SELECT card_id, language, finish, edition, condition, count(*) FROM items
  WHERE tenant = $1 AND status = 'counted' AND stock = 'in-stock' AND grader = ''
@@ -137,6 +140,14 @@ async def sorts_of(
     """Return whose cards some listings are."""
     found = await executor.fetch(_KNOWN, tenant, market, list(skus))
     return {row["sku"]: _sort(row) for row in found}
+
+
+async def cells_of(
+    executor: Executor, tenant: str, market: str, skus: Collection[str]
+) -> dict[str, dict[str, str]]:
+    """Return the cells of listings as the marketplace's file had them."""
+    found = await executor.fetch(_CELLS, tenant, market, list(skus))
+    return {row["sku"]: msgspec.json.decode(row["cells"], type=dict[str, str]) for row in found}
 
 
 async def stock_of(executor: Executor, tenant: str) -> tuple[dict[Sort, int], int]:
