@@ -42,6 +42,7 @@ QUERIES: dict[str, dict[str, tuple[str, ...]]] = {
     "/items/facets": {"q": (*TEXTS, *FOUND)},
     "/items/labels": {"q": (*TEXTS, *FOUND), "of": TEXTS},
     "/items/download/{form:str}": {"q": (*TEXTS, *FOUND)},
+    "/items/insurance": {"q": (*TEXTS, *FOUND)},
     "/items/export": {"q": (*TEXTS, *FOUND), "form": (*TEXTS, "collectr")},
     "/reviews": dict.fromkeys(("reason", "station", "lot", "page"), (*TEXTS, *NUMBERS)),
     "/reviews/cards": dict.fromkeys(("task", "version", "q"), HOSTILE),

@@ -17,6 +17,7 @@ from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import QueryFault, parse_query
 from cardmint_cloud.domain.written_formats import WRITTEN
 from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.insurance_list import insurance_list
 from cardmint_cloud.item_export import format_file
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.rendering import render_page
@@ -31,6 +32,27 @@ async def export_page(
 ) -> Template:
     """Show the formats, and of one of them which cards it leaves out and why."""
     return await _page(shop, q, form=form)
+
+
+@get("/items/insurance")
+async def insurance(shop: NamedDependency[PageContext], q: FromQuery[str] = "") -> Response[bytes]:
+    """Download the cards in stock that a query finds as a list for an insurer."""
+    today = shop.clock().date()
+    try:
+        async with shop.searching:
+            content = await insurance_list(shop.engine, shop.images, shop.tenant, q, today)
+    except QueryFault as fault:
+        raise ValidationException(str(fault)) from None
+    except Conflict as problem:
+        raise ValidationException(str(problem)) from None
+    return Response(
+        content,
+        media_type="application/pdf",
+        headers={
+            "content-disposition": f'attachment; filename="insurance-{today}.pdf"',
+            "cache-control": "no-store",
+        },
+    )
 
 
 @post("/items/market-files", status_code=200)
@@ -144,4 +166,4 @@ async def _page(
         )
 
 
-HANDLERS = (export_page, make_file, download_file, take_back, take_listed)
+HANDLERS = (export_page, insurance, make_file, download_file, take_back, take_listed)
