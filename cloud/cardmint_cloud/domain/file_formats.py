@@ -51,7 +51,7 @@ class FileFormat:
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     constant: Mapping[str, str] = field(default_factory=dict)
     refine: Callable[[Cells, dict[str, str]], dict[str, str]] | None = None
-    identity: tuple[str, ...] = ()
+    identity: tuple[str, ...]
     apart: bool = False
     ignored: frozenset[str] = frozenset()
     footer: str = ""
@@ -113,8 +113,7 @@ class FormatReader:
             text = row.get(name, "")
             row[name] = words.get(text.lower(), text)
         row.update(form.constant)
-        if form.identity:
-            row["reference"] = self._reference(cells)
+        row["reference"] = self._reference(cells)
         return form.refine(cells, row) if form.refine else row
 
     def _reference(self, cells: Cells) -> str:

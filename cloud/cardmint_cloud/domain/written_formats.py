@@ -52,7 +52,7 @@ class WrittenFormat:
     keeps: tuple[str, ...]
     says: Mapping[str, Mapping[str, str]]
     cannot: tuple[str, ...]
-    refine: Callable[[Line], Line] | None = None
+    refine: Callable[[Line], Line]
     currency: str = ""
     priced: bool = False
     offers: bool = False
@@ -76,8 +76,7 @@ class WrittenFormat:
                 raise Unsaid(f"{name} is {line[name] or 'open'}")
             said[name] = words[line[name]]
         said["price"] = self._price(line)
-        if self.refine is not None:
-            said = self.refine(said)
+        said = self.refine(said)
         return [defused(text.format_map(said)) for text in self.columns.values()]
 
     def _price(self, line: Line) -> str:
