@@ -38,7 +38,7 @@ from cardmint_cloud.domain.items import Item, ItemStatus
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.item_changes import ChangeOutcome
 from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
-from cardmint_cloud.row_printings import find_printings
+from cardmint_cloud.row_printings import PrintingFinder
 from cardmint_contracts.cards import Card
 from cardmint_contracts.changes import ItemsGroup, ItemValues, Stock
 from cardmint_contracts.events import EventData
@@ -195,10 +195,10 @@ async def check_rows(
     pool: Pool, tenant: str, rows: Iterable[Row], words: Words, reader: FormatReader | None = None
 ) -> ImportReport:
     """Return what a file would do; nothing is changed. `reader` reads rows of others as ours."""
-    report = _report(reader)
+    report, finder = _report(reader), PrintingFinder(tenant)
     async for block in in_thread(_blocks(rows, words, report, reader)):
         async with tenant_transaction(pool, tenant) as connection:
-            await _planned(connection, tenant, block, report)
+            await _planned(connection, tenant, block, report, finder)
     return report
 
 
@@ -217,11 +217,11 @@ async def import_rows(
     Raises:
         Conflict: the log did not take an event; the blocks before stay.
     """
-    report, change = _report(reader), uuid4()
+    report, change, finder = _report(reader), uuid4(), PrintingFinder(tenant)
     async for block in in_thread(_blocks(rows, words, report, reader)):
         async with tenant_transaction(pool, tenant) as connection:
             sequence = await lock_user_stream(connection, tenant, user, now)
-            plan = await _planned(connection, tenant, block, report)
+            plan = await _planned(connection, tenant, block, report, finder)
             if await plan.append(change, user, now, sequence):
                 report.change = change
     return report
@@ -317,12 +317,13 @@ async def _planned(
     tenant: str,
     block: Sequence[tuple[int, CardRow]],
     report: ImportReport,
+    finder: PrintingFinder,
 ) -> _Plan:
     """Return what rows do, and count it."""
     rows = [row for _, row in block]
     plan = _Plan(connection=connection, tenant=tenant, report=report)
     await plan.read(rows)
-    printings = await find_printings(connection, tenant, rows)
+    printings = await finder.find(connection, rows)
     for number, row in block:
         try:
             card = printings.of_row(row)

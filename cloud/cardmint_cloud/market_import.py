@@ -29,7 +29,7 @@ from cardmint_cloud.domain.market_stock import Listing, Sort
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.item_import import BLOCK, ImportReport, Words, in_thread
 from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
-from cardmint_cloud.row_printings import find_printings
+from cardmint_cloud.row_printings import PrintingFinder
 from cardmint_contracts.cards import Card
 from cardmint_contracts.changes import ItemValues, Stock
 
@@ -59,10 +59,10 @@ async def read_stock(
     now: datetime | None,
 ) -> ImportReport:
     """Learn which products are whose, and how many are listed; only check without `now`."""
-    report = ImportReport(form=form)
+    report, finder = ImportReport(form=form), PrintingFinder(tenant)
     async for block in in_thread(_blocks(form, rows, words, report)):
         async with tenant_transaction(pool, tenant) as connection:
-            printings = await find_printings(connection, tenant, [one.row for one in block])
+            printings = await finder.find(connection, [one.row for one in block])
             learned: list[tuple[Listing, dict[str, str]]] = []
             for one in block:
                 try:
@@ -194,7 +194,7 @@ async def _sales(
     """
     form = cast("FileFormat", report.form)
     sorts = await markets.sorts_of(connection, tenant, form.market, [one.sku for one in block])
-    printings = await find_printings(connection, tenant, [one.row for one in block])
+    printings = await PrintingFinder(tenant).find(connection, [one.row for one in block])
     wanted: list[tuple[_MarketRow, Sort, dict[str, int]]] = []
     for one in block:
         try:

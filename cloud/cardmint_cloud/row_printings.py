@@ -27,7 +27,7 @@ class RowPrintings:
     by_id: Mapping[str, PrintedCard]
     by_product: Mapping[str, Sequence[PrintedCard]]
     by_number: Mapping[tuple[str, str], Sequence[PrintedCard]]
-    sets: frozenset[str]
+    sets: set[str]
 
     def of_row(self, row: CardRow) -> Card | None:
         """Return the printing that a row names; None for an item's row that names none.
@@ -47,23 +47,35 @@ class RowPrintings:
         return printing_of_row(row, self.by_number.get((known_as, number_of(row.number)), []))
 
 
-async def find_printings(
-    connection: PostgresConnection, tenant: str, rows: Sequence[CardRow]
-) -> RowPrintings:
-    """Read the printings that rows may be about."""
-    open_rows = [one for one in rows if not one.card_id]
-    wanted = {name for one in open_rows if one.number for name in set_names(one.set_name)} - {""}
-    by_number: dict[tuple[str, str], list[PrintedCard]] = {}
-    sets: set[str] = set()
-    for names, printed in await changed_items.printings_of_sets(connection, tenant, wanted):
-        for name in wanted.intersection(names):
-            sets.add(name)
-            by_number.setdefault((name, number_of(printed.card.number)), []).append(printed)
-    ids = {one.card_id for one in rows if one.card_id}
-    products = {one.product for one in open_rows if one.product}
-    return RowPrintings(
-        by_id=await changed_items.known_printings(connection, tenant, ids),
-        by_product=await changed_items.printings_of_products(connection, products),
-        by_number=by_number,
-        sets=frozenset(sets),
-    )
+class PrintingFinder:
+    """Finds the printings that rows of one file may be about; each set is read once."""
+
+    def __init__(self, tenant: str) -> None:
+        self._tenant = tenant
+        self._asked: set[str] = set()
+        self._sets: set[str] = set()
+        self._by_number: dict[tuple[str, str], list[PrintedCard]] = {}
+
+    async def find(self, connection: PostgresConnection, rows: Sequence[CardRow]) -> RowPrintings:
+        """Return the printings that rows may be about."""
+        open_rows = [one for one in rows if not one.card_id]
+        named = {name for one in open_rows if one.number for name in set_names(one.set_name)}
+        await self._read_sets(connection, named - {""} - self._asked)
+        ids = {one.card_id for one in rows if one.card_id}
+        products = {one.product for one in open_rows if one.product}
+        return RowPrintings(
+            by_id=await changed_items.known_printings(connection, self._tenant, ids),
+            by_product=await changed_items.printings_of_products(connection, products),
+            by_number=self._by_number,
+            sets=self._sets,
+        )
+
+    async def _read_sets(self, connection: PostgresConnection, names: set[str]) -> None:
+        self._asked |= names
+        for known_as, printed in await changed_items.printings_of_sets(
+            connection, self._tenant, names
+        ):
+            for name in names.intersection(known_as):
+                self._sets.add(name)
+                key = (name, number_of(printed.card.number))
+                self._by_number.setdefault(key, []).append(printed)

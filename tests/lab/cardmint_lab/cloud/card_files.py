@@ -37,7 +37,8 @@ Cells = tuple[tuple[str, str], ...]
 class FilesReport:
     """Seconds, and megabytes by which the peak of memory rose.
 
-    `format_s` writes all items for another program. `check_s` and `import_s` are of `rows` new
+    `format_s` writes all items for another program, `format_check_s` checks `rows` lines of that
+    file, of which `format_wrong` cannot be read again. `check_s` and `import_s` are of `rows` new
     rows. `lost` are cards that a round trip into an empty tenant lost or changed.
     """
 
@@ -46,6 +47,8 @@ class FilesReport:
     export_mb: float
     memory_grown_mb: float
     format_s: float
+    format_check_s: float
+    format_wrong: int
     rows: int
     check_s: float
     import_s: float
@@ -101,8 +104,13 @@ async def _measure(
     written = format_file(
         engine, full, query, WRITTEN["pricecharting"], today=now.date(), left_out=Counter()
     )
-    format_s = await _timed_write(folder / "theirs.csv", written)
-    some = folder / "some.csv"
+    theirs, some = folder / "theirs.csv", folder / "some.csv"
+    format_s = await _timed_write(theirs, written)
+    _head(theirs, some, IMPORTED)
+    began = time.monotonic()
+    read = await check_file(pool, new, some, {})
+    format_check_s = time.monotonic() - began
+    say(f"{read.added:,} cards of another program's file checked in {format_check_s:.1f} s")
     items = _as_new_cards(ours, moved)
     _head(moved, some, IMPORTED)
     began = time.monotonic()
@@ -122,6 +130,8 @@ async def _measure(
         export_mb=ours.stat().st_size / 1e6,
         memory_grown_mb=grown,
         format_s=format_s,
+        format_check_s=format_check_s,
+        format_wrong=read.wrong,
         rows=checked.added,
         check_s=check_s,
         import_s=import_s,
@@ -177,6 +187,7 @@ def report_lines(report: FilesReport) -> Sequence[str]:
         f"items                       {report.items:,}",
         f"export as CSV               {report.export_s:.1f} s, {size} (target 5 s)",
         f"export for another program  {report.format_s:.1f} s",
+        f"check of its first lines    {report.format_check_s:.1f} s, {report.format_wrong} wrong",
         f"check of {report.rows:6,} new rows    {report.check_s:.1f} s (target 5 s)",
         f"import of {report.rows:6,} new rows   {report.import_s:.1f} s (target 5 s)",
         f"round trip of all           {report.round_trip_s:.0f} s, {report.lost:,} cards lost",

@@ -335,13 +335,17 @@ async def _latest_events(
 
 async def stream_items(
     connection: AsyncConnection, tenant: str, query: ItemQuery
-) -> AsyncIterator[RowMapping]:
-    """Yield all items that a query finds, in its order, without holding them."""
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield all items that a query finds, in its order, without holding them.
+
+    As dictionaries: SQLAlchemy's mappings took more time than the rest of an export.
+    """
     statement = _ordered(_found(select(*_COLUMNS), tenant, query), query)
     result = await connection.stream(statement, execution_options={"yield_per": FETCHED})
-    async for some in result.mappings().partitions():
+    names = tuple(result.keys())
+    async for some in result.partitions():
         for row in some:
-            yield row
+            yield dict(zip(names, row, strict=True))
 
 
 async def stream_sorts(
