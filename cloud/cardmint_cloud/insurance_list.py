@@ -18,8 +18,8 @@ from cardmint_cloud.images import ImageStorage, load_thumbnail, make_thumbnail
 from cardmint_contracts.currencies import digits
 
 _HELD = "status:counted stock:in-stock,reserved"
-MOST = 2000
-"""Cards of one list: 250 pages."""
+MOST = 1000
+"""Cards of one list: 125 pages."""
 
 
 async def insurance_list(
