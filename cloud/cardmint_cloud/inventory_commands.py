@@ -132,11 +132,11 @@ def list_differences(config: Path | None, chosen: tuple[str, ...], *, take_all: 
 @inventory_group.command("formats")
 def list_formats() -> None:
     """List the files of others that `import` reads and `export` writes."""
-    from cardmint_cloud.domain.market_formats import FORMATS
+    from cardmint_cloud.domain.market_formats import BY_NAME
     from cardmint_cloud.domain.written_formats import WRITTEN
     from cardmint_cloud.market_files import TCGPLAYER
 
-    for one in FORMATS:
+    for one in BY_NAME.values():
         click.echo(f"import  {one.name:22} {one.kind:6} {one.title}")
     click.echo(f"export  {TCGPLAYER:22} {'stock':6} TCGplayer, what changed since the last file")
     for written in WRITTEN.values():

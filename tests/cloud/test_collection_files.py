@@ -1,20 +1,25 @@
 """Files of Cardmarket and collection apps, with the headings that they really have."""
 
+import csv
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.card_files import format_of, read_rows
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase, owner_connection
 from cardmint_cloud.catalogue_import import import_catalogue
 from cardmint_cloud.domain.file_formats import FormatReader, heading, own_columns, recognised
-from cardmint_cloud.domain.item_rows import CardRow, RowFault, read_row
+from cardmint_cloud.domain.item_query import parse_query
+from cardmint_cloud.domain.item_rows import TOLD, CardRow, RowFault, read_row
 from cardmint_cloud.domain.market_formats import BY_NAME, FORMATS
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.file_import import check_file, import_file
-from cardmint_cloud.item_import import ImportReport
+from cardmint_cloud.item_export import item_file
+from cardmint_cloud.item_import import ImportReport, import_rows
 from cardmint_contracts.cards import Condition, Edition, Finish, Money
 from cardmint_contracts.catalogue import Printing, Variant
 from cardmint_contracts.changes import ItemValues, Slab
@@ -88,7 +93,7 @@ def test_a_file_is_known_by_its_columns(name: str, tmp_path: Path) -> None:
 
 
 def test_every_format_is_named_apart_and_reads_what_it_marks() -> None:
-    assert len(BY_NAME) == len(FORMATS)
+    assert len(BY_NAME) == len(FORMATS) + 1
     for one in FORMATS:
         assert one.marks == {heading(name) for name in one.marks}, one.name
         assert one.identity, one.name
@@ -268,6 +273,55 @@ async def put(pool: Pool, path: Path, **more: Any) -> ImportReport:
     checked.change = done.change
     assert checked == done, "the preview says what is done"
     return done
+
+
+@pytest.mark.integration
+async def test_an_export_of_another_deployment_is_new_cards(
+    pool: Pool, owner_database: str, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    async with owner_connection(owner_database) as connection:
+        folder = write_catalogue(tmp_path / "catalogue", BASE)
+        await import_catalogue(connection, folder, warn=lambda _: None, now=NOW)
+    cards: list[dict[str, str]] = [
+        {
+            "card_id": "base1-4",
+            "finish": "holo",
+            "bin": "=1",
+            "paid": "2.5",
+            "paid_currency": "EUR",
+        },
+        {"card_id": "base1-4", "grader": "PSA", "grade": "9", "stock": "sold", "language": "ja"},
+        {"card_id": "base1-44", "edition": "first", "condition": "lp", "note": 'a"b', "lot": "L"},
+    ]
+    rows = [(n, {"reference": f"card {n}", **one}) for n, one in enumerate(cards)]
+    await import_rows(pool, "other", rows, {}, user="ann", now=NOW)
+
+    async def export(tenant: str, form: str) -> bytes:
+        pieces = item_file(engine, tenant, parse_query("order:name", NOW.date()), form)
+        return b"".join([piece async for piece in pieces])
+
+    for form in ("csv", "xlsx"):
+        file = tmp_path / f"cards.{form}"
+        file.write_bytes(await export("other", form))
+        done = await put(pool, file, named="cardmint")
+        assert (done.added + done.there, done.wrong, done.unused) == (3, 0, {}), done.faults
+    told = {*TOLD, "item", "version", "confidence"}
+
+    def values(content: bytes) -> Counter[tuple[str, ...]]:
+        return Counter(
+            tuple(text for name, text in row.items() if name not in told)
+            for row in csv.DictReader(content.decode().splitlines())
+        )
+
+    theirs, ours = values(await export("other", "csv")), values(await export("shop", "csv"))
+    assert (theirs, theirs.total()) == (ours, 3)
+    file = tmp_path / "cards.json"
+    file.write_bytes(await export("other", "json"))
+    with pytest.raises(StopService, match=r"is \.csv or \.xlsx"):
+        await put(pool, file, named="cardmint")
+    more = tmp_path / "more.csv"
+    more.write_bytes((await export("other", "csv")).replace(b"item,", b"comment,item,", 1))
+    assert format_of(more) is None, "an export with one more column is not taken for new cards"
 
 
 @pytest.mark.integration

@@ -70,6 +70,8 @@ def format_of(path: Path, named: str = "") -> FileFormat | None:
         raise StopService(f"there is no format {named!r}; there are {', '.join(BY_NAME)}")
     with _said(path):
         headings = _headings(path)
+    if named and headings is None:
+        raise StopService(f"{path}: a file of {BY_NAME[named].title} is .csv or .xlsx")
     if headings is None:
         return None
     if named:

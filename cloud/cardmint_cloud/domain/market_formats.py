@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from cardmint_cloud.domain import cardmarket, collection_apps, tcgplayer
 from cardmint_cloud.domain.file_formats import FileFormat, FileKind
+from cardmint_cloud.domain.item_rows import READ, TOLD
 
 _TCGPLAYER_TOLD = frozenset(
     {
@@ -264,4 +265,17 @@ FORMATS = (
     *(CARDMARKET_PURCHASE, CARDMARKET_STOCK, CARDMARKET_OLD_STOCK),
     *(PRICECHARTING, COLLECTR, POKECOLLECTOR, DRAGON_SHIELD, DRAGON_SHIELD_APP),
 )
-BY_NAME = {one.name: one for one in FORMATS}
+"""The formats that a file is known to be of by its columns."""
+
+CARDMINT = FileFormat(
+    name="cardmint",
+    title="CardMint's own export, as new cards",
+    kind=FileKind.CARDS,
+    marks=frozenset({"item", "version", "card_id"}),
+    reads={name: name for name in sorted(READ - {"item", "version", "reference"})},
+    identity=("item",),
+    ignored=frozenset({*TOLD, "item", "version", "confidence"}),
+)
+"""An export of another deployment. Only who names it gets it: our own files change cards."""
+
+BY_NAME = {one.name: one for one in (*FORMATS, CARDMINT)}

@@ -15,7 +15,7 @@ from litestar.response import Template
 from cardmint_cloud.adapters.postgres.queries import catalogue
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_rows import COLUMNS, WORDS, read_word
-from cardmint_cloud.domain.market_formats import FORMATS
+from cardmint_cloud.domain.market_formats import BY_NAME
 from cardmint_cloud.errors import Conflict, StopService
 from cardmint_cloud.file_import import check_file
 from cardmint_cloud.file_import import import_file as import_file_of
@@ -116,7 +116,7 @@ async def _page(
             words=[one for one in words or [] if one],
             values={name: sorted(set(known.values())) for name, known in WORDS.items()},
             sets=await catalogue.set_names(connection) if report and report.words else {},
-            formats=FORMATS,
+            formats=BY_NAME.values(),
             form=form,
             columns=COLUMNS,
             problem=problem,
