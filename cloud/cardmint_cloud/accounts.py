@@ -8,9 +8,12 @@ import asyncio
 import re
 import secrets
 import unicodedata
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from types import MappingProxyType
 from uuid import UUID, uuid4
 
 from argon2 import PasswordHasher
@@ -27,6 +30,7 @@ from cardmint_cloud.domain.person_references import reference_of
 from cardmint_cloud.domain.reach import Reach, reach_of
 from cardmint_cloud.domain.sign_in_pace import SignInPace
 from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.known_browsers import KnownBrowsers
 from cardmint_cloud.vault import Vault
 from cardmint_contracts.notifications import Subject
 
@@ -53,6 +57,9 @@ MOST_ORIGINS = 10
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:\d{1,5})?\Z")
 TOKEN_PREFIX = "cm_"  # noqa: S105 - so that secret scanners find one
 _SECRET_BYTES = 32
+_IN_SESSION = "session"
+"""Where tries are counted of somebody with a session."""
+
 LINK_GONE = "This link was used or is too old; ask for a new one."
 _GUESSES = 8.0
 """The least decimal logarithm of the guesses that a password should take."""
@@ -120,6 +127,7 @@ class Accounts:
         self.database = self._database = TenantDatabase(pool, tenant)
         self.tenant = self._tenant = tenant
         self.vault = Vault(tenant, masters)
+        self.browsers = KnownBrowsers(tenant, masters)
         self.audit = AuditLog(self.vault)
         self.token_changes = 0
         """Rises whenever this process made or removed a token."""
@@ -128,15 +136,26 @@ class Accounts:
         # 19 MiB each and two at a time: a small machine has that to spare.
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 << 10, parallelism=1)
         self._hashing = asyncio.Semaphore(2)
+        # One of the two: however many strangers try, a known browser waits for one of them at most.
+        self._strangers = asyncio.Semaphore(1)
         # Nothing matches it: so an unknown name takes as long as a known one.
         self._nobody = self._hasher.hash(new_secret())
 
     async def sign_in(
-        self, name: str, password: str, *, address: str, agent: str, now: datetime, clock: float
+        self,
+        name: str,
+        password: str,
+        *,
+        address: str,
+        agent: str,
+        now: datetime,
+        clock: float,
+        browsers: Mapping[str, str] = MappingProxyType({}),
     ) -> str | None:
         """Return the secret of a new session; None for a wrong name or password.
 
-        `clock` is in seconds, for the pace of tries.
+        `browsers` are the cookies by which the browser may be known, `clock` is in seconds, for
+        the pace of tries.
 
         Raises:
             TooSoon: there were too many wrong tries.
@@ -144,14 +163,15 @@ class Accounts:
         if not usable_name(name):
             return None
         folded = fold(name)
-        known = await rows.has_signed_in_from(self._database, self._tenant, folded, address)
-        wait = self._pace.seconds_to_wait(folded, address, clock, known=known)
+        found = await rows.account_named(self._database, self._tenant, folded)
+        browser = self.browsers.known(found["account"] if found else uuid4(), browsers, now)
+        wait = self._pace.seconds_to_wait(folded, address, clock, browser=browser)
         if wait > 0:
             raise TooSoon(wait)
         # Counted before the answer is known: many tries at once are no way around the pauses.
-        self._pace.wrong(folded, address, clock, known=known)
-        found = await rows.account_named(self._database, self._tenant, folded)
-        right = await self._verify(found["password"] if found else self._nobody, password)
+        self._pace.wrong(folded, address, clock, browser=browser)
+        async with nullcontext() if browser else self._strangers:
+            right = await self._verify(found["password"] if found else self._nobody, password)
         told = {"address": address, "agent": agent[:MOST_AGENT]}
         if not right or found is None or found["disabled"]:
             async with self._database.transaction() as connection:
@@ -166,7 +186,7 @@ class Accounts:
                 if found is None:  # As many statements as for a known name: it takes as long.
                     await self.vault.open(connection, uuid4(), "", b"")
             return None
-        self._pace.right(folded, address)
+        self._pace.right(folded, address, browser=browser)
         return await self.begin_session(
             found["account"], found["password"], address=address, agent=agent, now=now
         )
@@ -271,11 +291,23 @@ class Accounts:
                 now + LINK_LIFE,
                 stations=sorted(reach.stations),
                 lots=sorted(reach.lots),
+                made_by=_person(by),
             )
             await self.audit.add(
                 connection, Action.INVITED, by=by, now=now, role=role, reach=reach.words
             )
         return secret
+
+    async def remove_link(self, digest: bytes, now: datetime, *, by: UUID) -> None:
+        """Remove a one-time link: it makes and recovers no account any more.
+
+        Raises:
+            NotFound: there is none.
+        """
+        async with self._database.transaction() as connection:
+            if not await rows.remove_link(connection, self._tenant, digest):
+                raise NotFound("There is no such link, or it was used.")
+            await self.audit.add(connection, Action.LINK_REMOVED, by=by, now=now)
 
     async def names(self) -> dict[str, str]:
         """Return the names of all persons, by the references of the event log."""
@@ -299,13 +331,15 @@ class Accounts:
     ) -> str:
         """Return the secret of a link that sets an account's password anew, once, within a day.
 
-        With `drops_factors` its second factors go with the old password.
+        It takes the place of earlier ones, and a new password ends it. With `drops_factors` the
+        second factors go with the old password.
 
         Raises:
             NotFound: there is no such account.
         """
         secret = new_secret()
         async with self._database.transaction() as connection:
+            await rows.remove_recovery_links(connection, self._tenant, account)
             added = await rows.add_recovery_link(
                 connection,
                 self._tenant,
@@ -313,6 +347,7 @@ class Accounts:
                 account,
                 expires_at=now + LINK_LIFE,
                 drops_factors=drops_factors,
+                made_by=_person(by),
             )
             if not added:
                 raise NotFound("There is no such account.")
@@ -348,7 +383,7 @@ class Accounts:
             if taken is None:
                 raise NotFound(LINK_GONE)
             account = taken["account"]
-            await rows.set_password(connection, self._tenant, account, hashed)
+            await self._set_password(connection, account, hashed)
             await rows.end_sessions(connection, self._tenant, account)
             if taken["drops_factors"]:
                 await factor_rows.remove_all(connection, self._tenant, account)
@@ -409,17 +444,26 @@ class Accounts:
             Conflict: the present one is wrong, or the new one cannot be used.
             TooSoon: there were too many wrong tries.
         """
-        if not await self.is_password(who, present, clock=clock):
+        if not await self.is_password(who, present, now=now, clock=clock):
             raise Conflict("The present password is wrong.")
         check_password(new, who.name, self._tenant)
         changed = await self._hash(new)
         async with self._database.transaction() as connection:
-            await rows.set_password(connection, self._tenant, who.account, changed)
+            await self._set_password(connection, who.account, changed)
             await rows.end_sessions(connection, self._tenant, who.account, who.session)
             await self.audit.add_own(connection, Action.PASSWORD_CHANGED, who.account, now=now)
 
-    async def is_password(self, who: SignedIn, password: str, *, clock: float) -> bool:
-        """Return whether it is the person's password.
+    async def _set_password(
+        self, connection: PostgresConnection, account: UUID, hashed: str
+    ) -> None:
+        """Set a password, and end the links that would set it anew."""
+        await rows.set_password(connection, self._tenant, account, hashed)
+        await rows.remove_recovery_links(connection, self._tenant, account)
+
+    async def is_password(
+        self, who: SignedIn, password: str, *, now: datetime, clock: float
+    ) -> bool:
+        """Return whether it is the person's password; a wrong one is written down.
 
         Raises:
             TooSoon: there were too many wrong tries.
@@ -429,7 +473,16 @@ class Accounts:
         right = hashed is not None and await self._verify(hashed, password)
         if right:
             self.forget_tries(who.account)
+        else:
+            await self.note_refused_proof(who, "password", now)
         return right
+
+    async def note_refused_proof(self, who: SignedIn, kind: str, now: datetime) -> None:
+        """Write down that somebody with a session, or with the password, gave a wrong proof."""
+        async with self._database.transaction() as connection:
+            await self.audit.add_own(
+                connection, Action.PROOF_REFUSED, who.account, now=now, kind=kind
+            )
 
     def count_try(self, account: UUID, clock: float) -> None:
         """Count a try by somebody with a session, before the answer is known.
@@ -437,15 +490,14 @@ class Accounts:
         Raises:
             TooSoon: there were too many wrong ones.
         """
-        pace = (str(account), str(account))
-        wait = self._pace.seconds_to_wait(*pace, clock, known=True)
+        wait = self._pace.seconds_to_wait(str(account), "", clock, browser=_IN_SESSION)
         if wait > 0:
             raise TooSoon(wait)
-        self._pace.wrong(*pace, clock, known=True)
+        self._pace.wrong(str(account), "", clock, browser=_IN_SESSION)
 
     def forget_tries(self, account: UUID) -> None:
         """Forget the tries of an account that proved itself."""
-        self._pace.right(str(account), str(account))
+        self._pace.right(str(account), "", browser=_IN_SESSION)
 
     async def renew_session(self, who: SignedIn, now: datetime, action: Action) -> str:
         """Return a new secret for a session whose person has proved who it is.
@@ -481,7 +533,8 @@ class Accounts:
     ) -> None:
         """Set an account's role, whether it is disabled, and its reach.
 
-        Its sessions end, unless only the reach is another: that counts from the next request on.
+        Its sessions end, and the links that it made, unless only the reach is another: that counts
+        from the next request on.
 
         Raises:
             NotFound: there is no such account.
@@ -506,6 +559,8 @@ class Accounts:
             )
             if (before["role"], before["disabled"]) != (role, disabled):
                 await rows.end_sessions(connection, self._tenant, account)
+                await rows.remove_recovery_links(connection, self._tenant, account)
+                await rows.remove_links_made_by(connection, self._tenant, account)
             await self.audit.add(
                 connection,
                 Action.ACCOUNT_CHANGED,
@@ -647,6 +702,10 @@ class Accounts:
 def fold(name: str) -> str:
     """Return a name as it is compared: however it is written, it is one person's."""
     return unicodedata.normalize("NFKC", name).strip().casefold()
+
+
+def _person(by: UUID | str) -> UUID | None:
+    return by if isinstance(by, UUID) else None
 
 
 def new_secret() -> str:

@@ -33,7 +33,7 @@ from cardmint_cloud.domain.audit_chain import (
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.vault import Vault
 
-LOOK_EVERY_S = 3600.0
+LOOK_EVERY_S = 600.0
 _log = structlog.get_logger(__name__)
 
 MACHINE = "machine"
@@ -47,8 +47,10 @@ class Action(StrEnum):
     SIGN_IN_REFUSED = "sign-in-refused"
     SIGNED_OUT = "signed-out"
     PROVED = "proved"
+    PROOF_REFUSED = "proof-refused"
     JOINED = "joined"
     INVITED = "invited"
+    LINK_REMOVED = "link-removed"
     ACCOUNT_CHANGED = "account-changed"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a name
     SESSIONS_ENDED = "sessions-ended"
@@ -189,36 +191,41 @@ class AuditLog:
         return made
 
 
-async def anchor_daily(
+async def keep_anchored(
     log: AuditLog,
     database: TenantDatabase,
     file: Path,
     clock: Callable[[], datetime],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Anchor the log once a day, for as long as it runs. What fails is tried again in an hour."""
+    """Anchor the log whenever it grew, every ten minutes at most, for as long as it runs.
+
+    What fails is tried again.
+    """
     while True:
         try:
-            await anchor_today(log, database, file, clock())
+            await anchor_if_grown(log, database, file, clock())
         except (StopService, *DATABASE_AWAY) as error:
             _log.warning("the audit log is not anchored", error=str(error))
         await sleep(LOOK_EVERY_S)
 
 
-async def anchor_today(log: AuditLog, database: TenantDatabase, file: Path, now: datetime) -> None:
-    """Anchor the log, unless it was done today.
+async def anchor_if_grown(
+    log: AuditLog, database: TenantDatabase, file: Path, now: datetime
+) -> None:
+    """Anchor the log, unless its head is the one that was anchored last, today.
 
     Raises:
         StopService: the file cannot be read or written.
     """
-    today = now.date().isoformat()
-    kept = (one for one in read_anchors(file) if one.tenant == log.tenant)
-    if not any(one.at.startswith(today) for one in kept):
+    own = [one for one in read_anchors(file) or () if one.tenant == log.tenant]
+    number, _ = await rows.head(database, log.tenant) or (0, FIRST)
+    if not own or own[-1].number != number or own[-1].at[:10] != now.date().isoformat():
         await log.anchor(database, file, now)
 
 
-def read_anchors(file: Path) -> list[Anchor]:
-    """Return the anchors of a file; none where it is missing.
+def read_anchors(file: Path) -> list[Anchor] | None:
+    """Return the anchors of a file; None where it is missing.
 
     Raises:
         StopService: it cannot be read, or a line is no anchor.
@@ -226,7 +233,7 @@ def read_anchors(file: Path) -> list[Anchor]:
     try:
         lines = file.read_text().splitlines()
     except FileNotFoundError:
-        return []
+        return None
     except (OSError, UnicodeDecodeError) as error:
         raise StopService(f"{file}: cannot be read: {error}") from None
     try:

@@ -18,7 +18,7 @@ import psycopg_pool
 import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision, jobs
 
-from cardmint_cloud.adapters.postgres import across, feed, job_queue
+from cardmint_cloud.adapters.postgres import across, clock_jumps, feed, job_queue
 from cardmint_cloud.adapters.postgres.address import DatabaseAddress
 from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.prices import provider_state
@@ -132,6 +132,10 @@ def build_queue(
         escalate, expire = timedelta(hours=reviews.escalate_h), timedelta(hours=reviews.expire_h)
         await opening.age_reviews(pool, clock(), escalate=escalate, expire=expire)
 
+    async def recall() -> None:
+        if rows := await clock_jumps.recall(pool, clock()):
+            _log.warning("the clock was ahead: what would wait too long is due now", rows=rows)
+
     async def ask_new() -> None:
         await opening.open_for_new_cards(pool, rules, clock())
 
@@ -150,8 +154,9 @@ def build_queue(
     for name, cron, step in (
         ("due", cron_every(every_s), due),
         ("ask", "* * * * * */10", ask_new),
-        ("rescue", "* * * * * */5", functools.partial(_rescue, app, pool, clock)),
+        ("rescue", "* * * * * */5", functools.partial(_rescue, pool, clock)),
         ("age", "* * * * *", age),
+        ("recall", "* * * * *", recall),
         ("tidy", "17 3 * * *", tidy),
     ):
         task = app.task(name=name, queue="clock", queueing_lock=name, pass_context=True)(
@@ -188,16 +193,15 @@ def _keep_reason(pool: Pool, clock: Callable[[], datetime], step: Step) -> Step:
     return kept
 
 
-async def _rescue(app: procrastinate.App, pool: Pool, clock: Callable[[], datetime]) -> None:
+async def _rescue(pool: Pool, clock: Callable[[], datetime]) -> None:
     """Requeue the jobs of dead workers, and jobs that a living worker never ended.
 
     A worker that lost the database while it wrote a job's end lives on, and the job would stay
     running for ever.
     """
-    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
-        _log.warning("job taken from a worker that is gone", job=job.id, task=job.task_name)
-        await app.job_manager.retry_job(job)
-    await job_queue.rescue_jobs(pool, before=clock() - LONGEST, now=clock())
+    stalled = timedelta(seconds=STALLED_S)
+    for job, task in await job_queue.rescue_jobs(pool, clock(), stalled=stalled, longest=LONGEST):
+        _log.warning("job taken from a worker that is gone", job=job, task=task)
 
 
 def cron_every(seconds: int) -> str:

@@ -52,9 +52,7 @@ _folder = click.option(
 
 @cli.command()
 @_folder
-@click.option(
-    "--tenant", default="shop", show_default=True, help="Whose cards they are; for a new folder."
-)
+@click.option("--tenant", help="Whose cards they are, for a new folder; shop when left out.")
 @click.option("--lan", is_flag=True, help="Let stations and browsers of the local network in.")
 @click.option(
     "--broker-port",
@@ -68,7 +66,7 @@ _folder = click.option(
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="A backup that a new folder begins with.",
 )
-def up(folder: Path, tenant: str, lan: bool, broker_port: int, restore: Path | None) -> None:
+def up(folder: Path, tenant: str | None, lan: bool, broker_port: int, restore: Path | None) -> None:
     """Run the whole cloud of one shop on this machine, until SIGTERM or SIGINT.
 
     Postgres, broker, worker and dashboard; what ends is started again.
@@ -107,6 +105,11 @@ def add_station(folder: Path, name: str) -> None:
         f" --broker-user {user} --broker-password {password}"
         f" --cloud http://ADDRESS:{cloud.settings.web.port} --cloud-token {token}"
     )
+    if not one_machine.serves_others(cloud.settings.web.port):
+        click.echo(
+            "`up` runs without --lan: only a station on this machine reaches it, at 127.0.0.1",
+            err=True,
+        )
 
 
 @cli.command()
@@ -124,7 +127,7 @@ def invite(config: Path | None, role: str) -> None:
 
     loaded = settings.load(config)
     path = commands.invite(loaded, Role(role))
-    click.echo(f"{loaded.web.address()}{path}")
+    click.echo(f"{loaded.web.public_address}{path}")
 
 
 @cli.command()
@@ -137,7 +140,7 @@ def recover(config: Path | None, name: str, *, factors: bool) -> None:
 
     loaded = settings.load(config)
     path = commands.recovery_link(loaded, name, drops_factors=factors)
-    click.echo(f"{loaded.web.address()}{path}")
+    click.echo(f"{loaded.web.public_address}{path}")
 
 
 @cli.group("master-key")
@@ -162,7 +165,7 @@ def make_master_key(file: Path) -> None:
 def rotate_master_key(config: Path | None) -> None:
     """Put a new key before those of `master_keys`, and wrap the keys of persons by it.
 
-    Earlier keys stay in the file for backups; start the dashboard again afterwards.
+    Earlier keys stay in the file for backups. What runs takes the new key from the file at once.
     """
     from cardmint_cloud import commands
 
@@ -180,7 +183,7 @@ def audit() -> None:
 @_config
 @click.option(
     "--anchors",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="The file of anchors, in place of `audit_anchors`.",
 )
 def verify_audit(config: Path | None, anchors: Path | None) -> None:
@@ -193,9 +196,7 @@ def verify_audit(config: Path | None, anchors: Path | None) -> None:
     click.echo(f"{report.entries} entries, {report.anchors} anchors, head {report.head}")
     if report.problems:
         sys.exit(1)
-    click.echo(
-        "the chain and its anchors hold" if report.anchors else "the chain holds; no anchors"
-    )
+    click.echo(report.holds)
 
 
 @audit.command("anchor")

@@ -187,10 +187,15 @@ def verify_audit(settings: CloudSettings, anchors: Path | None) -> ChainReport:
 
     Raises:
         RetryLater: the database is away.
-        StopService: the settings of the database or the file do not work.
+        StopService: the settings of the database or the file do not work, or the file is missing.
     """
     file = anchors or (Path(settings.audit_anchors) if settings.audit_anchors else None)
     kept = read_anchors(file) if file else []
+    if kept is None:
+        raise StopService(
+            f"{file}: the anchors of the audit log are missing: without them nobody sees whether"
+            " its last entries were removed; put the file back from where it is copied to"
+        )
 
     async def run() -> ChainReport:
         async with (
@@ -279,7 +284,10 @@ def rotate_master_key(settings: CloudSettings) -> int:
             write_master_keys(Path(settings.master_keys), renewed)
             accounts = Accounts(pool, settings.tenant, renewed)
             async with tenant_transaction(pool, settings.tenant) as connection:
-                wrapped = await accounts.vault.wrap_again(connection)
+                wrapped = 0
+                # Again until there are none: a running service may have used the earlier key yet.
+                while more := await accounts.vault.wrap_again(connection):
+                    wrapped += more
                 await accounts.audit.add(
                     connection, Action.MASTER_KEY_CHANGED, by=MACHINE, now=datetime.now(UTC)
                 )

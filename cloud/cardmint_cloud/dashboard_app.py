@@ -23,7 +23,7 @@ from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.sealing import load_master_keys
 from cardmint_cloud.adapters.webhook_http import WebhookHttp
 from cardmint_cloud.app import database, listening_pool, log_as_json
-from cardmint_cloud.audit import anchor_daily
+from cardmint_cloud.audit import keep_anchored
 from cardmint_cloud.domain.quota import Quotas
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.fleet import artifact_folder
@@ -134,7 +134,7 @@ async def serve(settings: CloudSettings) -> None:
         )
         if accounts is not None and settings.audit_anchors:
             anchoring = asyncio.create_task(
-                anchor_daily(accounts.audit, accounts.database, Path(settings.audit_anchors), _now)
+                keep_anchored(accounts.audit, accounts.database, Path(settings.audit_anchors), _now)
             )
             stack.callback(anchoring.cancel)
         if webhooks is not None:

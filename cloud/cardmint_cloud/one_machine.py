@@ -40,8 +40,12 @@ from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 
 SETTINGS = "cloud.toml"
+TENANT = "shop"
 MASTER_KEYS = "master-keys"
 AUDIT_ANCHORS = "audit-anchors.jsonl"
+OWN = ("logs", "images", "archive", "artifacts")
+"""Folders that only the user of `up` reads."""
+
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
@@ -57,11 +61,11 @@ _TOML = """\
 tenant = {tenant}
 database = "postgresql://{service}:{service_password}@127.0.0.1:{database_port}/cardmint"
 database_owner = "postgresql://cardmint:{password}@127.0.0.1:{database_port}/cardmint"
-images = {images}
-archive = {archive}
-artifacts = {artifacts}
-master_keys = {master_keys}
-audit_anchors = {audit_anchors}
+images = "images"
+archive = "archive"
+artifacts = "artifacts"
+master_keys = "master-keys"
+audit_anchors = "audit-anchors.jsonl"
 
 [web]
 port = {web_port}
@@ -160,22 +164,25 @@ class SupervisedPart:
 class CloudFolder:
     """The folder of one cloud, made if it is missing."""
 
-    def __init__(self, folder: Path, *, tenant: str = "shop") -> None:
-        """Open the folder.
+    def __init__(self, folder: Path, *, tenant: str | None = None) -> None:
+        """Open the folder. Without `tenant`, a new one is of "shop".
 
         Raises:
-            StopService: it cannot be made or used, or its settings are wrong.
+            StopService: it cannot be made or used, it is another tenant's, or its settings are
+                wrong.
         """
         self.path = folder.absolute()
         if not str(self.path).isprintable():
             raise StopService(f"{str(self.path)!r} has a character that no folder here may have")
         try:
-            topics.name(tenant)
+            topics.name(TENANT if tenant is None else tenant)
         except BadTopic as error:
             raise StopService(f"--tenant: {error}") from None
         try:
-            for part in ("", "logs", "broker", "images", "archive", "artifacts"):
-                (self.path / part).mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Nobody else looks in; Postgres and broker, which may be other users, pass through.
+            for part, mode in (("", 0o711), ("broker", 0o755), *((own, 0o700) for own in OWN)):
+                (self.path / part).mkdir(mode, exist_ok=True)
         except OSError as error:
             raise StopService(f"{self.path} cannot be made: {error.strerror}") from None
         self.users = BrokerUsers(self.path / "broker")
@@ -183,13 +190,19 @@ class CloudFolder:
             if self.settings_file.exists():
                 self._name_owner()
                 self._name_keys()
+                self._name_own_paths()
             else:
-                self._write_settings(tenant)
+                self._write_settings(tenant or TENANT)
             if not (self.path / MASTER_KEYS).exists() and not self.has_data:
                 write_master_keys(self.path / MASTER_KEYS, MasterKeys.new())
         except OSError as error:
             raise StopService(f"{self.settings_file} cannot be written: {error.strerror}") from None
         self.settings = configuration.load(self.settings_file, {})
+        if tenant not in {None, self.settings.tenant}:
+            raise StopService(
+                f"--tenant {tenant}: {self.path} is of the tenant {self.settings.tenant}; leave"
+                " --tenant out, or choose another folder"
+            )
 
     @property
     def settings_file(self) -> Path:
@@ -220,6 +233,30 @@ class CloudFolder:
                     f"another `cardmint-cloud up` runs in {self.path}; stop it first"
                 ) from None
             yield
+
+    @property
+    def restoring(self) -> Path:
+        """A file that is there from when a restore begins until it has ended well."""
+        return self.path / "restoring"
+
+    def check_restored(self, backup: Path | None) -> None:
+        """Check that a restore of `backup`, if there is one, fits this folder; note its begin.
+
+        Raises:
+            StopService: there is a database already, or an earlier restore did not end.
+        """
+        if backup is None and self.restoring.exists():
+            raise StopService(
+                f"{self.path}: the restore into this folder failed or was cut off, and there is"
+                " nothing in it yet: start again with `--restore FILE`"
+            )
+        if backup is None:
+            return
+        if not backup.is_file():
+            raise StopService(f"{backup} is no file")
+        if self.has_data and not self.restoring.exists():
+            raise StopService(f"{self.path} has a database already; restore into a new folder")
+        self.restoring.touch()
 
     def check_versions(self) -> None:
         """Check that this version's Postgres can open the data.
@@ -262,13 +299,22 @@ class CloudFolder:
         if re.search(r"^\s*master_keys\s*=", text, re.MULTILINE):
             return
         write_master_keys(self.path / MASTER_KEYS, MasterKeys.new())
-        lines = (
-            f"master_keys = {_toml(f'{self.path}/{MASTER_KEYS}')}\n"
-            f"audit_anchors = {_toml(f'{self.path}/{AUDIT_ANCHORS}')}\n"
-        )
+        lines = f'master_keys = "{MASTER_KEYS}"\naudit_anchors = "{AUDIT_ANCHORS}"\n'
         first_table = re.search(r"^\s*\[", text, re.MULTILINE)
         at = first_table.start() if first_table else len(text)
         write_text(self.settings_file, text[:at] + lines + "\n" + text[at:])
+
+    def _name_own_paths(self) -> None:
+        """Write the folder's own paths as relative ones in settings of a version that did not.
+
+        Those named where the folder stood when they were written: in a copy of it, the original's.
+        """
+        text = self.settings_file.read_text()
+        keys = re.search(rf'^master_keys = "(?P<folder>/.*)/{MASTER_KEYS}"$', text, re.MULTILINE)
+        if keys is not None:
+            names = f"images|archive|artifacts|{MASTER_KEYS}|{AUDIT_ANCHORS}"
+            own = rf'^(\w+ = "){re.escape(keys["folder"])}/({names})"$'
+            write_text(self.settings_file, re.sub(own, r'\1\2"', text, flags=re.MULTILINE))
 
     def _write_settings(self, tenant: str) -> None:
         password, broker_password = new_password(), new_password()
@@ -280,11 +326,6 @@ class CloudFolder:
                 service=SERVICE,
                 service_password=new_password(),
                 database_port=free_port(),
-                images=_toml(f"{self.path}/images"),
-                archive=_toml(f"{self.path}/archive"),
-                artifacts=_toml(f"{self.path}/artifacts"),
-                master_keys=_toml(f"{self.path}/{MASTER_KEYS}"),
-                audit_anchors=_toml(f"{self.path}/{AUDIT_ANCHORS}"),
                 web_port=8080 if not accepts_connections(8080) else free_port(),
                 cloud_port=free_port(),
                 cloud=CLOUD,
@@ -337,10 +378,7 @@ class Machine:
             )
         with folder.locked(), ExitStack() as stack:
             folder.check_versions()
-            if self._restore is not None and folder.has_data:
-                raise StopService(
-                    f"{folder.path} has a database already; restore into a new folder"
-                )
+            folder.check_restored(self._restore)
             for port, what in (
                 (settings.web.port, f"web.port in {folder.settings_file}"),
                 (settings.broker.port, f"broker.port in {folder.settings_file}"),
@@ -364,6 +402,7 @@ class Machine:
             start("Postgres", postgres)
             if self._restore is not None:
                 backup.restore_backup(settings.owner, self._restore)
+                folder.restoring.unlink()
             asyncio.run(commands.migrate_database(settings))
             start("the broker", self._broker)
             start("the worker", self._process("work"))
@@ -460,10 +499,18 @@ def _own_names() -> list[str]:
     return names
 
 
+def serves_others(port: int) -> bool:
+    """Return whether a server listens at a port for more than this machine."""
+    return any(
+        one.laddr.port == port and one.status == psutil.CONN_LISTEN and one.laddr.ip != LOOPBACK
+        for one in psutil.net_connections("tcp")
+    )
+
+
 def up(
     folder: Path,
     *,
-    tenant: str,
+    tenant: str | None,
     lan: bool,
     broker_port: int,
     restore: Path | None,

@@ -339,7 +339,9 @@ class SecondFactors:
         Raises:
             TooSoon: there were too many wrong tries.
         """
-        right = bool(proof.passkey) or await self._accounts.is_password(who, password, clock=clock)
+        right = bool(proof.passkey) or await self._accounts.is_password(
+            who, password, now=now, clock=clock
+        )
         if right and (proof.passkey or who.factors):
             right = await self._proven(who, proof, now=now, clock=clock)
         return await self._accounts.renew_session(who, now, Action.PROVED) if right else None
@@ -353,6 +355,10 @@ class SecondFactors:
                 right = await self._by_code(connection, who, proof.code, now)
         if right:
             self._accounts.forget_tries(who.account)
+        else:
+            await self._accounts.note_refused_proof(
+                who, "passkey" if proof.passkey else "code", now
+            )
         return right
 
     async def _by_code(

@@ -2,13 +2,14 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Meta
 
 from cardmint_cloud.domain.review_rules import ReviewRules
@@ -70,6 +71,13 @@ class WebSettings(Section, frozen=True):
         """Return where browsers reach this process, without a `/` at the end."""
         scheme = "https" if self.tls_cert else "http"
         return f"{scheme}://{host}:{self.port}{self.base_path}"
+
+    @property
+    def public_address(self) -> str:
+        """Where people reach it, by the first of `hosts`; through a proxy that ends HTTPS."""
+        host = self.hosts[0] if self.hosts else LOOPBACK
+        behind = self.https and not self.tls_cert
+        return f"https://{host}{self.base_path}" if behind else self.address(host)
 
     def __post_init__(self) -> None:
         _check_networks("proxies", self.proxies)
@@ -248,6 +256,11 @@ def load_keys(environment: Mapping[str, str] = os.environ) -> ProviderKeys:
     )
 
 
+PATHS = ("images", "archive", "artifacts", "master_keys", "audit_anchors")
+"""Settings that are files or folders; `images` may be a bucket, too."""
+
+_Section = TypeVar("_Section", bound=Section)
+
 _RENAMED = {
     "wares": "`artifacts`",
     "CARDMINT_CLOUD_WARES": "CARDMINT_CLOUD_ARTIFACTS",
@@ -260,8 +273,8 @@ _RENAMED = {
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> CloudSettings:
     """Read the settings from a file, overridden by the environment.
 
-    Variables are `CARDMINT_CLOUD_<KEY>` and `CARDMINT_CLOUD_<TABLE>_<KEY>`. A relative path of
-    `broker` counts from the file's folder.
+    Variables are `CARDMINT_CLOUD_<KEY>` and `CARDMINT_CLOUD_<TABLE>_<KEY>`. A relative path counts
+    from the file's folder, so that a folder can be copied with its settings.
 
     Raises:
         StopService: the file cannot be read, or a key is unknown or has a wrong value; the message
@@ -270,9 +283,13 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Clou
     values = _from_file(file) if file else {}
     folder = file.absolute().parent if file else Path.cwd()
     try:
-        return read_settings(CloudSettings, values, environment, prefix=PREFIX, folder=folder)
+        read = read_settings(CloudSettings, values, environment, prefix=PREFIX, folder=folder)
     except SettingsError as error:
         raise StopService(_told(file, str(error))) from None
+    if file is None:
+        return read
+    web = _with_paths(read.web, ("tls_cert", "tls_key"), folder)
+    return _with_paths(msgspec.structs.replace(read, web=web), PATHS, folder)
 
 
 def faults(file: Path | None, environment: Mapping[str, str] = os.environ) -> list[str]:
@@ -291,6 +308,13 @@ def _told(file: Path | None, fault: str) -> str:
     key = fault.partition(":")[0]
     renamed = f"; it is {_RENAMED[key]} now" if key in _RENAMED else ""
     return f"{file or 'settings'}: {fault}{renamed}; see docs/settings-cloud.md"
+
+
+def _with_paths(section: _Section, names: Iterable[str], folder: Path) -> _Section:
+    """Return a section whose relative paths count from a folder; empty ones and buckets stay."""
+    found = {name: getattr(section, name) for name in names}
+    paths = {name: str(folder / path) for name, path in found.items() if path and "://" not in path}
+    return msgspec.structs.replace(section, **paths)
 
 
 def _from_file(file: Path) -> dict[str, Any]:

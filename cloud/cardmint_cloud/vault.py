@@ -21,10 +21,8 @@ class Vault:
         """Return what only the person's key opens; the key is made with the first value."""
         key = await self._key(executor, person)
         if key is None:
-            made = self._masters.wrap(Key.new(), self._place(person, "key"))
-            await person_keys.add(
-                executor, self.tenant, person, master=self._masters.current, wrapped=made
-            )
+            master, made = self._masters.wrap(Key.new(), self._place(person, "key"))
+            await person_keys.add(executor, self.tenant, person, master=master, wrapped=made)
             key = await self._key(executor, person)
         if key is None:
             raise NotFound("There is no such person any more.")
@@ -44,14 +42,9 @@ class Vault:
     async def add_secret(self, executor: Executor, webhook: UUID, now: datetime) -> bytes:
         """Return a new secret of a webhook, 32 random bytes; it is stored, wrapped."""
         made, secret = Key.new(), uuid4()
+        master, wrapped = self._masters.wrap(made, self._place(secret, "webhook"))
         await webhooks.add_secret(
-            executor,
-            self.tenant,
-            webhook,
-            secret,
-            master=self._masters.current,
-            wrapped=self._masters.wrap(made, self._place(secret, "webhook")),
-            now=now,
+            executor, self.tenant, webhook, secret, master=master, wrapped=wrapped, now=now
         )
         return made.secret
 
@@ -77,24 +70,16 @@ class Vault:
         for row in earlier:
             place = self._place(row["account"], "key")
             key = self._masters.unwrap(row["master"], bytes(row["wrapped"]), place)
+            master, wrapped = self._masters.wrap(key, place)
             await person_keys.wrap_again(
-                executor,
-                self.tenant,
-                row["account"],
-                master=self._masters.current,
-                wrapped=self._masters.wrap(key, place),
+                executor, self.tenant, row["account"], master=master, wrapped=wrapped
             )
         secrets = await webhooks.list_secrets(executor, self.tenant, but=self._masters.current)
         for row in secrets:
-            wrapped = self._masters.wrap(
-                self._unwrapped(row), self._place(row["secret"], "webhook")
-            )
+            place = self._place(row["secret"], "webhook")
+            master, wrapped = self._masters.wrap(self._unwrapped(row), place)
             await webhooks.wrap_again(
-                executor,
-                self.tenant,
-                row["secret"],
-                master=self._masters.current,
-                wrapped=wrapped,
+                executor, self.tenant, row["secret"], master=master, wrapped=wrapped
             )
         return len(earlier) + len(secrets)
 

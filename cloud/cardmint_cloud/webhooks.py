@@ -101,9 +101,11 @@ class Webhooks:
             Conflict: the address or a kind cannot be used, or there are too many.
         """
         try:
-            target_of(url)
+            why = self._http.refusal_of(target_of(url))
         except ValueError as error:
-            raise Conflict(f"That address cannot be used: {error}.") from None
+            why = str(error)
+        if why is not None:
+            raise Conflict(f"That address cannot be used: {why}.")
         if unknown := sorted(set(kinds) - set(KINDS)):
             raise Conflict(f"{unknown[0][:40]} is no kind: there are {', '.join(KINDS)}.")
         webhook = uuid4()

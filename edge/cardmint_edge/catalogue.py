@@ -62,6 +62,8 @@ class PackSummary:
     images: int
     prices: int
     skipped: int
+    unread_sets: int
+    """Sets of the catalogue that could not be read: all of their cards are missing."""
     seconds: float
     bytes: int
 
@@ -118,7 +120,7 @@ def build(
         if copied:
             shutil.copyfile(out, draft)
         with closing(PackWriter(draft, copied=copied)) as writer:
-            _put_sets(writer, catalogue, chosen, skip)
+            unread_sets = _put_sets(writer, catalogue, chosen, skip)
             known = writer.card_ids()
             if not known:
                 raise Stop(f"{cards}: no cards: {LAYOUTS}")
@@ -152,6 +154,7 @@ def build(
         images=written.images,
         prices=len(known_prices),
         skipped=skipped,
+        unread_sets=unread_sets,
         seconds=round(time.perf_counter() - started, 1),
         bytes=size,
     )
@@ -159,19 +162,24 @@ def build(
 
 def _put_sets(
     writer: PackWriter, catalogue: OpenCatalogue, languages: frozenset[str], skip: Warn
-) -> None:
-    """Put in the sets that are new or changed, and take out those that are gone."""
+) -> int:
+    """Put in the sets that are new or changed, and take out those that are gone.
+
+    Return how many could not be read.
+    """
     for line in catalogue.odd:
         skip(line)
     before, unchanged = writer.sets(), set[str]()
     by_digest = {digest: set_id for set_id, digest in before.items()}
-    changed = []
+    changed, unread = [], 0
     for source in catalogue.sets:
         if (set_id := by_digest.get(source.digest)) is not None:
             unchanged.add(set_id)
             continue
         read = source.read(skip)
-        if read is not None:
+        if read is None:
+            unread += 1
+        else:
             changed.append((read, source.digest))
     for set_id in before.keys() - unchanged:
         writer.drop_set(set_id)
@@ -184,6 +192,7 @@ def _put_sets(
         taken = writer.put_set(_in_languages(read, languages), digest)
         for card_id in taken:
             skip(f"set {read.id}: skipped {card_id!r}: another set has it")
+    return unread
 
 
 def _in_languages(of_set: CatalogueSet, languages: frozenset[str]) -> CatalogueSet:
@@ -213,10 +222,12 @@ def _in_languages(of_set: CatalogueSet, languages: frozenset[str]) -> CatalogueS
 def _usable(files: list[Path], known: set[str], skip: Warn) -> dict[str, Path]:
     """Return the file of each printing's picture."""
     usable: dict[str, Path] = {}
-    for path in files:
-        if path.stem not in known:
-            skip(f"{path}: skipped, the catalogue has no card {path.stem!r}")
-        elif path.stem in usable:
+    strange = [path for path in files if path.stem not in known]
+    for path in strange[:1]:
+        more = f", nor those of {len(strange) - 1} other pictures" if len(strange) > 1 else ""
+        skip(f"{path}: skipped, the catalogue has no card {path.stem!r}{more}")
+    for path in (path for path in files if path.stem in known):
+        if path.stem in usable:
             skip(f"{path}: skipped, {usable[path.stem].name} is taken")
         else:
             usable[path.stem] = path

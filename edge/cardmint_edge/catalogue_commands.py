@@ -105,8 +105,8 @@ def fetch(
     """Fetch sets, cards and pictures, or what is new or changed since the last time.
 
     It can be ended at any moment; the same command goes on where it was. What cannot be had is
-    skipped with a line. The exit code is 1 when something was, or when the source itself is not
-    complete.
+    skipped with a line. The exit code is 1 when something could not be had, or when the source
+    itself is not complete; not for what the source no longer has, which stays.
     """
     if source is not None:
         _refuse_with_folder(context, images)
@@ -253,7 +253,10 @@ def build_pack(
     languages: str,
     replace_worse: bool,
 ) -> None:
-    """Build a pack, or bring it up to date: what has not changed is taken over."""
+    """Build a pack, or bring it up to date: what has not changed is taken over.
+
+    The exit code is 1 when a set could not be read: the pack then has all other cards.
+    """
     from cardmint_edge.catalogue import build  # noqa: PLC0415 - loads OpenCV
 
     built = build(
@@ -270,6 +273,11 @@ def build_pack(
         f" {built.images} images, {built.prices} prices, {built.skipped} skipped,"
         f" {built.seconds} s, {built.bytes / 1e6:.1f} MB"
     )
+    if built.unread_sets:
+        raise Stop(
+            f"{built.unread_sets} sets could not be read: the pack lacks their cards; run"
+            " `cardmint-edge catalogue fetch` again, then `build`"
+        )
 
 
 @catalogue.command("bridge")

@@ -1,6 +1,7 @@
 """Attacks on a dashboard with accounts: odd paths, foreign cookies, races, and guesses."""
 
 import asyncio
+import re
 from typing import Any
 
 import asyncpg
@@ -10,7 +11,7 @@ from cardmint_cloud.accounts import Accounts, SignedIn, TooSoon
 from cardmint_cloud.adapters.postgres import accounts as rows
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.domain.permissions import Role
-from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
+from cardmint_cloud.domain.sign_in_pace import ATTACKED, FREE_TRIES
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.web.sign_in import ASK_AGAIN
 from tests.cloud.kit.accounts import PASSWORD, accounts_of, join
@@ -97,6 +98,49 @@ async def test_a_wrong_link_is_refused_before_anything_is_read(guarded: GuardedS
         answer = await guarded.client.post("/join/no-link", data=data)
         assert answer.status_code == 404
         assert "<form" not in plain(answer)
+        for untrue in ("Without accounts", "Dead letters", "inventory"):
+            assert untrue not in plain(answer), "nobody is signed in"
+
+
+@pytest.mark.parametrize(
+    ("role", "disabled"), [(Role.ADMIN, True), (Role.VIEWER, False)], ids=["disabled", "demoted"]
+)
+async def test_an_invitation_ends_with_the_rights_of_who_made_it(
+    guarded: GuardedSite, role: Role, disabled: bool
+) -> None:
+    await guarded.join("mallory", Role.ADMIN)
+    accounts = guarded.accounts
+    mallory = await accounts.account_named("mallory")
+    links = [await accounts.invite(Role.ADMIN, NOW, by=mallory)]
+    links.append(await accounts.invite(Role.ADMIN, NOW))
+    await guarded.join("owl", Role.ADMIN)
+    owl = await accounts.account_named("owl")
+    await accounts.change(mallory, role, disabled=disabled, by=owl, now=NOW)
+    made = [
+        (await guarded.client.post(f"/join/{link}", data={"name": f"m{n}", "password": PASSWORD}))
+        for n, link in enumerate(links)
+    ]
+    assert [answer.status_code for answer in made] == [404, 303], "the machine's stays"
+
+
+async def test_an_open_link_is_listed_and_taken_back(guarded: GuardedSite) -> None:
+    await guarded.join("owl", Role.ADMIN)
+    site = guarded.client
+    made = plain(await site.post("/people/invite", data={"role": "reviewer", "lots": "june"}))
+    link = "/join/" + made.split("/join/")[1].split("<")[0]
+    shown = plain(await site.get("/people"))
+    assert "An account as reviewer" in shown
+    assert ", only lots june by owl" in shown
+    digest = re.search(r'name="digest" value="([0-9a-f]{64})"', shown)
+    assert digest is not None
+    for wrong in ("", "x", "00"):
+        assert (await site.post("/people/links/remove", data={"digest": wrong})).status_code == 404
+    gone = plain(await site.post("/people/links/remove", data={"digest": digest[1]}))
+    assert "nobody uses that link any more" in gone
+    assert "An account as reviewer" not in gone
+    assert (await site.get(link)).status_code == 404
+    again = await site.post("/people/links/remove", data={"digest": digest[1]})
+    assert again.status_code == 404
 
 
 async def test_two_admins_who_demote_each_other_leave_one(guarded: GuardedSite, pool: Pool) -> None:
@@ -163,6 +207,50 @@ async def test_ones_own_password_gives_no_more_guesses_at_anothers(pool: Pool) -
     assert await tries("owl", "wrong") is None
     with pytest.raises(TooSoon):
         await tries("owl", "wrong")
+
+
+async def test_a_thousand_strangers_keep_no_owner_out(guarded: GuardedSite) -> None:
+    """Signed out everywhere: neither in a browser that was used before, nor in a new one."""
+    await guarded.join("owl", Role.VIEWER)
+    await guarded.client.post("/logout")
+    used = dict(guarded.client.cookies)
+    tried = 0
+    for number in range(ATTACKED + 5):
+        for _ in range(2):
+            try:
+                assert not await guarded.accounts.sign_in(
+                    "owl", "wrong", address=f"10.0.0.{number}", agent="", now=NOW, clock=0.0
+                )
+                tried += 1
+            except TooSoon:
+                assert number >= ATTACKED // 2
+    assert tried < 2 * (ATTACKED + 5)
+    assert [name for name in used if name.startswith("browser-")]
+    assert (await guarded.sign_in("owl")).status_code == 303
+    guarded.client.cookies.clear()
+    assert (await guarded.sign_in("owl")).status_code == 303, "a browser that is new, elsewhere"
+    assert not await guarded.accounts.sign_in(
+        "owl", "wrong", address="10.9.9.9", agent="", now=NOW, clock=0.0
+    )
+
+
+async def test_a_known_browser_does_not_stand_in_line_with_strangers(pool: Pool) -> None:
+    accounts, who = await fox(pool)
+    line = [
+        asyncio.create_task(
+            accounts.sign_in("fox", "x", address=f"10.1.0.{n}", agent="", now=NOW, clock=0.0)
+        )
+        for n in range(30)
+    ]
+    await asyncio.sleep(0)
+    cookie = dict([accounts.browsers.cookie(who.account, NOW)])
+    begun = await accounts.sign_in(
+        "fox", PASSWORD, address="10.1.1.1", agent="", now=NOW, clock=0.0, browsers=cookie
+    )
+    left = sum(not task.done() for task in line)
+    await asyncio.gather(*line)
+    assert begun
+    assert left > 15
 
 
 async def test_a_long_name_is_nobodys(guarded: GuardedSite) -> None:

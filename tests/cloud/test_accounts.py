@@ -269,11 +269,12 @@ async def test_many_guesses_at_once_are_no_way_around(guarded: GuardedSite) -> N
         ("/account/password", {"present": "x", "new": "y"}),
         ("/account/sessions", {"session": "00"}),
         ("/people/invite", {"role": "viewer"}),
+        ("/people/links/remove", {"digest": "ab"}),
         ("/people/tokens", {"name": "left"}),
         (f"/people/{UUID(int=7)}", {"role": "viewer", "disabled": "true"}),
         ("/join/x", {"name": "owl", "password": PASSWORD}),
     ],
-    ids=["login", "password", "sessions", "invite", "tokens", "person", "join"],
+    ids=["login", "password", "sessions", "invite", "link", "tokens", "person", "join"],
 )
 async def test_no_form_is_a_fault(guarded: GuardedSite, path: str, sound: dict[str, str]) -> None:
     await guarded.join("owl", Role.ADMIN)

@@ -90,10 +90,23 @@ def test_no_change_goes_unseen(at: int, data: st.DataObject) -> None:
     assert check_chain("shop", made, anchors).problems
 
 
+def test_how_far_nothing_was_removed_is_said() -> None:
+    made = chain(SOME_ENTRIES)
+    empty = Anchor(tenant="shop", number=0, hash=FIRST.hex(), at="")
+    assert "no entry is anchored" in check_chain("shop", made, [empty]).holds
+    assert "no entry is anchored" in check_chain("shop", [], [empty]).holds
+    held = check_chain("shop", made, [anchor(made[1])]).holds
+    assert held.endswith(f"up to entry 2; {SOME_ENTRIES - 2} later ones are not anchored yet")
+    assert check_chain("shop", made, [anchor(made[-1])]).holds.endswith(f"entry {SOME_ENTRIES}")
+
+
 def test_an_entry_of_another_tenant_or_of_no_form_is_seen() -> None:
     for entry in (canonical({"tenant": "other", "number": 1}), "[]", "{"):
         one = ChainEntry(number=1, entry=entry, hash=link(FIRST, entry))
         assert "does not say" in check_chain("shop", [one], []).problems[0]
+    entry = canonical({"tenant": "shop", "number": 1, "at": "some time"})
+    one = ChainEntry(number=1, entry=entry, hash=link(FIRST, entry), at=NOW)
+    assert "another time" in check_chain("shop", [one], []).problems[0]
 
 
 def test_a_sealed_value_opens_in_its_place_alone() -> None:
@@ -116,6 +129,17 @@ def test_master_keys_come_from_the_environment_or_a_file(tmp_path: Path) -> None
     found = load_master_keys("", {"CARDMINT_MASTER_KEYS": both.lines().replace("\n", ",")})
     assert found.current == both.current != MASTERS.current
     assert MASTERS.current in found
+    running = load_master_keys(str(file), {})
+    key = Key.new()
+    name, wrapped = running.wrap(key, "here")
+    write_master_keys(file, running.with_new())
+    assert running.current != name, "a running service takes the new key"
+    assert running.unwrap(name, wrapped, "here").secret == key.secret
+    for broken in ("", "x"):
+        file.write_text(broken)
+        assert running.unwrap(name, wrapped, "here").secret == key.secret, "as it was"
+    file.unlink()
+    assert name in running
     for text in ("x", "AAAA", "é" * 44, MASTERS.lines() + "short"):
         file.write_text(text)
         with pytest.raises(StopService, match="32 bytes in base64"):
@@ -189,16 +213,21 @@ async def test_nobody_changes_it_and_who_does_is_found_out(
 
     async def problems() -> tuple[str, ...]:
         async with database.transaction() as connection:
-            report = await accounts.audit.verify(connection, read_anchors(file))
+            report = await accounts.audit.verify(connection, read_anchors(file) or [])
         return report.problems
 
     assert await problems() == ()
     await owner.execute("ALTER TABLE audit_entries DISABLE TRIGGER USER")
+    later = "UPDATE audit_entries SET at = at + $1::interval WHERE number = 2"
+    await owner.execute(later, timedelta(microseconds=1))
+    assert await problems() == ("entry 2 stands at another time than it says",)
+    await owner.execute(later, -timedelta(microseconds=1))
+    assert await problems() == ()
     await owner.execute("DELETE FROM audit_entries WHERE number = 3")
     assert "ended at entry 3" in (await problems())[0]
     await owner.execute("UPDATE audit_entries SET entry = replace(entry, 'viewer', 'admin')")
     assert "was changed" in (await problems())[0]
-    assert read_anchors(tmp_path / "none") == []
+    assert read_anchors(tmp_path / "none") is None
     for text in ("{", '{"tenant": 1}', "[]"):
         file.write_text(text)
         with pytest.raises(StopService, match="no anchor"):

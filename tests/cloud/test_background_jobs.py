@@ -14,12 +14,17 @@ import pytest
 from procrastinate import jobs as library
 
 from cardmint_cloud import background_jobs
-from cardmint_cloud.adapters.postgres import job_queue
+from cardmint_cloud.adapters.postgres import clock_jumps, job_queue
 from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one, tenant_transaction
 from cardmint_cloud.adapters.providers.http import ProviderUnavailable
 from cardmint_cloud.background_jobs import ATTEMPTS, CHECK_AGAIN, JobRetryStrategy
+from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.local.processes import ChildProcess
 from cardmint_cloud.pricing.price import PriceUnavailable
+from cardmint_cloud.reviews.answers import lease_question
+from tests.cloud.kit.accounts import accounts_of, join, webhooks_of
+from tests.cloud.kit.cards import doubtful, send
 from tests.cloud.kit.prices import QuoteSourceStub, add_printings, quote
 
 pytestmark = pytest.mark.integration
@@ -102,11 +107,11 @@ async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(
     assert (dead["task"], dead["attempts"]) == ("price", ATTEMPTS)
     assert dead["reason"] == "PriceUnavailable: tcgdex: timeout (no answer within 5 s)"
     assert await job_queue.failed_jobs(pool, "another") == []
-    assert not await job_queue.requeue_job(pool, "another", dead["id"], now())
+    assert not await requeued(pool, "another", dead["id"])
     assert not await job_queue.discard_job(pool, "another", dead["id"])
 
-    assert await job_queue.requeue_job(pool, "shop", dead["id"], now())
-    assert not await job_queue.requeue_job(pool, "shop", dead["id"], now())
+    assert await requeued(pool, "shop", dead["id"])
+    assert not await requeued(pool, "shop", dead["id"])
     source.answers = {"a": [quote(500)]}
     await caught_up(app)
     assert (await statuses(pool), await owner.fetchval("SELECT count(*) FROM job_failures")) == (
@@ -148,13 +153,94 @@ async def test_the_lag_is_that_of_the_oldest_job_that_could_run(pool: Pool, owne
     assert await job_queue.queue_lag(pool, later) == {}
 
 
-async def test_a_job_that_never_ends_is_begun_again(pool: Pool, owner: Pool) -> None:
-    await add_printings(pool, "a", at=now())
+async def requeued(pool: Pool, tenant: str, job: int) -> bool:
+    async with pool.acquire() as connection, connection.transaction():
+        return await job_queue.requeue_job(connection, tenant, job, now())
+
+
+async def begun(pool: Pool, owner: Pool, *cards: str) -> None:
+    """Begin the pricing jobs of some cards by a worker that then is gone."""
+    await add_printings(pool, *cards, at=now())
     await due(pool)
     worker = await owner.fetchval("SELECT worker_id FROM procrastinate_register_worker_v1()")
-    await owner.execute("SELECT procrastinate_fetch_job_v2(NULL, $1)", worker)
-    assert await job_queue.rescue_jobs(pool, before=now() - timedelta(minutes=10), now=now()) == 0
-    assert await job_queue.rescue_jobs(pool, before=now() + timedelta(minutes=10), now=now()) == 1
+    for _ in cards:
+        await owner.execute("SELECT procrastinate_fetch_job_v2(NULL, $1)", worker)
+
+
+async def rescued(pool: Pool, at: datetime | None = None) -> list[str]:
+    found = await job_queue.rescue_jobs(
+        pool, at or now(), stalled=timedelta(minutes=1), longest=timedelta(minutes=10)
+    )
+    return [task for _, task in found]
+
+
+async def test_a_job_that_never_ends_is_begun_again(pool: Pool, owner: Pool) -> None:
+    await begun(pool, owner, "a")
+    assert await rescued(pool) == []
+    assert await rescued(pool, now() + timedelta(minutes=11)) == ["price"]
+    assert await statuses(pool) == {"todo": 1}
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-40), timedelta(days=40)])
+async def test_jobs_of_dead_workers_come_back_whatever_the_clock_was(
+    pool: Pool, owner: Pool, jump: timedelta
+) -> None:
+    await begun(pool, owner, "a")
+    await owner.execute("UPDATE procrastinate_workers SET last_heartbeat = now() + $1", jump)
+    await owner.execute("UPDATE procrastinate_events SET at = at + $1", jump)
+    assert await rescued(pool) == ["price"]
+    assert await statuses(pool) == {"todo": 1}
+
+
+async def test_what_a_clock_ahead_put_off_is_due_when_it_is_right_again(
+    pool: Pool, owner: Pool
+) -> None:
+    accounts = accounts_of(pool)
+    _, admin = await join(accounts, "owl", Role.ADMIN, now())
+    scan = doubtful()
+    await send(pool, scan)
+    await add_printings(pool, "a", "b", at=now())
+    await due(pool)
+    assert await clock_jumps.recall(pool, now()) == 0
+    ahead = now() + timedelta(days=365)
+    await webhooks_of(accounts).make("https://3221225991/", (), by=admin.account, now=ahead)
+    await lease_question(pool, "shop", review_task_id(scan.scan), user="owl", now=ahead)
+    await owner.execute("UPDATE procrastinate_jobs SET scheduled_at = $1", ahead)
+    await owner.execute("UPDATE webhooks SET leased_until = $1", ahead)
+    checks = await owner.fetchval("SELECT count(*) FROM price_checks")
+    await owner.execute("UPDATE price_checks SET due_at = $1", ahead)
+    assert await clock_jumps.recall(pool, now()) == checks + 5
+    for question in (
+        "SELECT max(due_at) FROM price_checks",
+        "SELECT max(greatest(due_at, leased_until)) FROM webhooks",
+        "SELECT max(until) FROM review_leases",
+        "SELECT max(scheduled_at) FROM procrastinate_jobs",
+    ):
+        assert await owner.fetchval(question) <= now(), question
+
+
+async def test_one_job_that_waits_already_holds_up_no_other(pool: Pool, owner: Pool) -> None:
+    await begun(pool, owner, "a", "b")
+    await owner.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args)"
+        " SELECT queue_name, task_name, lock, queueing_lock, args FROM procrastinate_jobs"
+        " WHERE args ->> 'card_id' = 'a'"
+    )
+    await owner.execute(
+        "UPDATE procrastinate_workers SET last_heartbeat = now() - '1 hour'::interval"
+    )
+    assert await rescued(pool) == ["price", "price"]
+    assert await statuses(pool) == {"todo": 2}
+    assert await rescued(pool) == []
+
+
+async def test_a_failed_job_that_waits_already_is_not_queued_twice(pool: Pool, owner: Pool) -> None:
+    await begun(pool, owner, "a")
+    failed = await owner.fetchval("UPDATE procrastinate_jobs SET status = 'failed' RETURNING id")
+    await owner.execute("UPDATE price_checks SET due_at = now()")
+    await due(pool)
+    assert await statuses(pool) == {"failed": 1, "todo": 1}
+    assert await requeued(pool, "shop", failed)
     assert await statuses(pool) == {"todo": 1}
 
 

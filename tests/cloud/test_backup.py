@@ -31,6 +31,7 @@ async def test_a_backup_is_whole_in_a_new_server(
     file = tmp_path / "shop.dump"
     done = await asyncio.to_thread(at, owner_database, "backup", str(file))
     assert done.returncode == 0, done.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
     await send(pool, accepted())  # Of after the backup.
     with temporary_folder() as folder:
         server = await asyncio.to_thread(LocalPostgres(folder).start)
@@ -64,6 +65,7 @@ def test_what_cannot_be_is_one_line_without_the_password(
         (owner_database, ["restore", str(tmp_path / "missing")], "is no file"),
         (owner_database, ["restore", str(file)], "pg_restore failed"),
         (nowhere, ["backup", str(tmp_path / "new")], "pg_dump failed"),
+        (owner_database, ["backup", str(tmp_path / "no" / "folder")], "cannot be written"),
     ):
         done = at(address, *words)
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr

@@ -206,6 +206,12 @@ async def test_the_dashboard_searches_and_shows_it(
     assert "2 printings, 102 in the official count, came out 1999-01-09" in page
     assert "<td>Holo</td>" in page
     assert ">not known<" in page
+    assert "0 of 2 printings held (0%)" in page
+    assert 'aria-current="page">All (2)</a>' in page
+    assert "Nothing of it is held." in await read(site, "/catalogue/base1?show=held")
+    missing = await read(site, "/catalogue/base1?show=missing")
+    assert missing.count("/cards/base1-") == 2
+    assert "Charizard" in await read(site, "/catalogue/base1?show=<b>")
     await read(site, "/catalogue/none", 404)
     page = await read(site, "/cards/base1-4")
     assert "Exists as Holo." in page

@@ -3,16 +3,17 @@
 import asyncio
 import json
 import subprocess
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
-from cardmint_cloud.adapters.sealing import write_master_keys
-from cardmint_cloud.audit import anchor_daily, anchor_today, read_anchors
+from cardmint_cloud.adapters.sealing import load_master_keys, write_master_keys
+from cardmint_cloud.audit import anchor_if_grown, keep_anchored, read_anchors
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.errors import Conflict
@@ -21,7 +22,7 @@ from cardmint_cloud.persons import Persons
 from cardmint_cloud.reviews.answers import submit_answer, user_stream
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.events import CardScanned
-from tests.cloud.kit.accounts import MASTERS, accounts_of, enrol, join
+from tests.cloud.kit.accounts import MASTERS, PASSWORD, accounts_of, enrol, join
 from tests.cloud.kit.cards import NOW, accepted, doubtful, send
 from tests.cloud.kit.cli import run_command
 from tests.cloud.kit.web import plain, serve
@@ -172,7 +173,11 @@ async def test_after_an_erasure_the_name_is_nowhere(
         "SELECT data::jsonb ->> 'by' AS by FROM events WHERE source LIKE '/us%'"
     )
     assert {row["by"] for row in log} == {who.reference}
-    assert "the chain holds" in await told(environment, "audit", "verify")
+    assert "anchors of the audit log are missing" in await told(
+        environment, "audit", "verify", code=1
+    )
+    await told(environment, "audit", "anchor", environment["CARDMINT_CLOUD_AUDIT_ANCHORS"])
+    assert "anchors hold, up to entry" in await told(environment, "audit", "verify")
     assert "the inventory is what the log says" in await told(environment, "rebuild")
 
 
@@ -184,7 +189,11 @@ async def test_a_master_key_is_made_and_rotated(
     file = Path(environment["CARDMINT_CLOUD_MASTER_KEYS"])
     before = file.read_text()  # noqa: ASYNC240
     assert "is there already" in await told({}, "master-key", "make", str(file), code=1)
+    running = Accounts(pool, "shop", load_master_keys(str(file)))
     assert "1 persons' keys" in await told(environment, "master-key", "rotate")
+    signing_in = running.sign_in("owl", PASSWORD, address="", agent="", now=NOW, clock=0.0)
+    assert await signing_in, "a dashboard that runs knows the new key"
+    await join(running, "heron", Role.VIEWER, NOW, address="10.1.2.4")
     lines = file.read_text().splitlines()  # noqa: ASYNC240
     assert lines[1:] == before.splitlines()
     file.write_text(lines[0] + "\n")  # noqa: ASYNC240
@@ -228,17 +237,26 @@ async def test_the_log_is_shown_to_admins(guarded: GuardedSite) -> None:
     assert "<b>" not in plain(await guarded.client.get("/people/log?before=1"))
 
 
-async def test_the_head_is_anchored_once_a_day(pool: Pool, tmp_path: Path) -> None:
+async def test_the_head_is_anchored_whenever_the_log_grew_and_each_day(
+    pool: Pool, tmp_path: Path
+) -> None:
     accounts, file = accounts_of(pool), tmp_path / "anchors"
-    days = [NOW, NOW + timedelta(hours=1), NOW + timedelta(days=1)]
-    for day in days:
-        await anchor_today(accounts.audit, accounts.database, file, day)
-    assert [one.at[:10] for one in read_anchors(file)] == [f"{NOW:%Y-%m-%d}", f"{days[2]:%Y-%m-%d}"]
+
+    async def anchored(now: datetime) -> list[int]:
+        await anchor_if_grown(accounts.audit, accounts.database, file, now)
+        return [one.number for one in read_anchors(file) or []]
+
+    assert await anchored(NOW) == [0]
+    assert await anchored(NOW + timedelta(hours=1)) == [0]
+    await accounts.invite(Role.VIEWER, NOW)
+    assert await anchored(NOW + timedelta(hours=1)) == [0, 1]
+    assert await anchored(NOW + timedelta(hours=2)) == [0, 1]
+    assert await anchored(NOW + timedelta(days=1)) == [0, 1, 1]
 
     async def ended(_seconds: float) -> None:
         raise asyncio.CancelledError
 
-    for there in (tmp_path / "daily", tmp_path):  # A folder is no file: it is tried again later.
+    for there in (tmp_path / "kept", tmp_path):  # A folder is no file: it is tried again later.
         with pytest.raises(asyncio.CancelledError):
-            await anchor_daily(accounts.audit, accounts.database, there, lambda: NOW, ended)
-    assert len(read_anchors(tmp_path / "daily")) == 1
+            await keep_anchored(accounts.audit, accounts.database, there, lambda: NOW, ended)
+    assert len(read_anchors(tmp_path / "kept") or []) == 1

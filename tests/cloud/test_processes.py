@@ -95,3 +95,14 @@ def test_a_port_is_given_to_one_caller_alone() -> None:
     )
     assert b"no free port" in another.stderr
     assert port not in {free_port((port - 50, port + 50)) for _ in range(30)}
+
+
+def test_the_last_words_are_of_this_process_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("a fault of yesterday\n")
+    for command, said in (("echo now; echo é", "now / é"), (":", "it printed nothing")):
+        child = ChildProcess(["sh", "-c", command], log)
+        with pytest.raises(StopService, match=f"ended with code 0: {said}$"):
+            child.wait_until(lambda: False)
+    log.unlink()
+    assert child.last_words() == "its output is gone"

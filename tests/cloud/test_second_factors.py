@@ -19,7 +19,7 @@ from cardmint_cloud.domain.one_time_codes import (
 )
 from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
-from cardmint_cloud.errors import Conflict
+from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.second_factors import MOST_FACTORS, Proof, SecondFactors
 from tests.cloud.kit.accounts import MASTERS, PASSWORD, accounts_of, code_at, enrol, join
 from tests.cloud.kit.cards import NOW
@@ -98,6 +98,9 @@ async def test_a_code_ends_the_sign_in_and_counts_once(guarded: GuardedSite) -> 
     for wrong in (used, "000000", "", "a" * 60):
         refused = await site.post("/login/second", data={"code": wrong})
         assert refused.status_code == 409, wrong
+    entries = await guarded.accounts.audit.latest(guarded.accounts.database, 1000, 4)
+    assert {one["action"] for one in entries} == {"proof-refused"}
+    assert entries[0]["facts"] == {"kind": "code"}
     code = code_at(secret, clock())
     done = await site.post("/login/second", data={"code": code, "next": "/value?lot=a"})
     assert (done.status_code, done.headers["location"]) == (303, "/value?lot=a")
@@ -281,6 +284,27 @@ async def test_an_admin_makes_a_link_for_somebody_elses_password(guarded: Guarde
     assert gone.status_code == 404
     invited = await guarded.accounts.invite(Role.ADMIN, NOW)
     assert (await guarded.client.get(f"/recover/{invited}")).status_code == 404
+
+
+async def test_a_recovery_link_ends_when_another_is_made_or_the_password_is_another(
+    pool: Pool,
+) -> None:
+    accounts = accounts_of(pool)
+    _, who = await join(accounts, "owl", Role.VIEWER, NOW)
+
+    async def link() -> str:
+        return await accounts.recovery_link(who.account, NOW, drops_factors=False)
+
+    first, second = await link(), await link()
+    assert await accounts.recovers(first, NOW) is None
+    await accounts.recover(second, NEW, NOW)
+    third = await link()
+    await accounts.change_password(who, NEW, PASSWORD, now=NOW, clock=0.0)
+    fourth = await link()
+    await accounts.change(who.account, Role.OPERATOR, disabled=False, by=who.account, now=NOW)
+    for ended in (first, second, third, fourth):
+        with pytest.raises(NotFound):
+            await accounts.recover(ended, NEW, NOW)
 
 
 async def test_a_secret_is_sealed_and_another_rows_is_noise(pool: Pool, owner: Pool) -> None:

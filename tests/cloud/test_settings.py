@@ -1,6 +1,7 @@
 """Settings from file and environment: each is documented, and each mistake names its key."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from cardmint_cloud.settings import (
     PriceSettings,
     ProviderKeys,
     ReviewSettings,
+    WebSettings,
     load,
     load_keys,
 )
@@ -161,3 +163,28 @@ def test_a_setting_of_the_first_version_is_named_as_it_is_called_now(
     variable = "CARDMINT_CLOUD_" + text.replace("[broker]\n", "broker_").split(" ")[0].upper()
     with pytest.raises(StopService, match=r"it is .* now"):
         load(None, {variable: "x"})
+
+
+def test_paths_count_from_the_files_folder_and_buckets_stay(tmp_path: Path) -> None:
+    file = tmp_path / "cloud.toml"
+    file.write_text('images = "s3://cards/shop"\nmaster_keys = "keys"\n[web]\ntls_cert = "a.pem"\n')
+    settings = load(file, {"CARDMINT_CLOUD_WEB_TLS_KEY": "/etc/a.key"})
+    assert settings.images == "s3://cards/shop"
+    assert settings.master_keys == str(tmp_path / "keys")
+    assert settings.archive == str(tmp_path / "archive")
+    assert (settings.web.tls_cert, settings.web.tls_key) == (str(tmp_path / "a.pem"), "/etc/a.key")
+    assert settings.audit_anchors == ""
+
+
+@pytest.mark.parametrize(
+    ("web", "address"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"hosts": ("shop.local", "10.0.0.2"), "accounts": True}, "http://shop.local:8080"),
+        ({"hosts": ("cards.example.com",), "https": True}, "https://cards.example.com"),
+        ({"hosts": ("shop.local",), "tls_cert": "a", "tls_key": "b"}, "https://shop.local:8080"),
+        ({"https": True, "base_path": "/cards"}, "https://127.0.0.1/cards"),
+    ],
+)
+def test_links_name_the_address_that_people_use(web: dict[str, Any], address: str) -> None:
+    assert WebSettings(**web).public_address == address

@@ -64,12 +64,13 @@ WORDS = {
 """Parameters of paths that name no tenant's thing, and what is put there."""
 
 BOUNDARY = "between-parts"
-SPANNING = {"due", "ask", "rescue", "age", "tidy"}
+SPANNING = {"due", "ask", "rescue", "age", "recall", "tidy"}
 """Tasks of the clock, which look after all tenants and take no identifiers."""
 
 CHANGING = re.compile(
     r"/(?:join|recover|view)/[\w-]+|\d\d:\d\d:\d\d|[0-9a-f]{64}|(?:^cardmint_http_request.*\n)+"
-    r'|<ul class="(?:codes|log answered)">[\s\S]*?</ul>|<svg[\s\S]*?</svg>|data-options="[^"]*"'
+    r'|<ul class="(?:codes|(?:log|links) answered)">[\s\S]*?</ul>|<svg[\s\S]*?</svg>'
+    r'|data-options="[^"]*"'
     r'|/people/webhooks/[\w-]{30,}|--code [\w-]+|cm_[\w-]+|<code class="secret">[^<]+'
     r'|name="(?:link|reference)" value="[^"]{5,}"',
     re.MULTILINE,
@@ -189,6 +190,7 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "label": "heron",
         "factor": ids.factor,
         "link": ids.link,
+        "digest": ids.digest,
         "days": "7",
         "scope": "read",
         "station": ids.station,
@@ -205,7 +207,7 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "disabled": "true",
         "stations": "left",  # Names, which need not exist; the log tells what was typed.
         "lots": "june",
-        "url": "https://192.0.2.7/new",
+        "url": "https://3221225991/new",
         "kinds": "prices",
         "event": "1",
         "sku": f"sku of {ids.tenant}",

@@ -62,9 +62,13 @@ async def test_an_admin_adds_tries_and_removes_one(
     assert "Event 1 was delivered" in again
     on = plain(await site.post(f"{path[0]}/replay", data={"event": "1"}))
     assert "It goes on with event 1." in on
-    for step, text in (("resend", "no such event"), ("replay", "There is no event 0: 1 to 1")):
-        wrong = plain(await site.post(f"{path[0]}/{step}", data={"event": "²"}))
-        assert text in wrong
+    for step in ("resend", "replay"):
+        for text in ("²", "abc", "", "0", "-1", "1.5", "9" * 400):
+            wrong = plain(await site.post(f"{path[0]}/{step}", data={"event": text}))
+            assert "Events have whole numbers" in wrong, text
+    assert "no such event" in plain(await site.post(f"{path[0]}/resend", data={"event": "9"}))
+    wrong = plain(await site.post(f"{path[0]}/replay", data={"event": "9"}))
+    assert "There is no event 9: 1 to 1" in wrong
     other = await site.post(f"{path[0]}/secret")
     renewed = re.search(r"whsec_[\w+/=]+", other.text)
     assert renewed is not None
@@ -86,7 +90,11 @@ async def test_a_wrong_address_is_said_and_kept_in_the_form(shop: GuardedSite) -
 async def test_a_private_address_is_refused_when_it_is_tried(
     shop: GuardedSite,
 ) -> None:
-    made = await shop.client.post("/people/webhooks", data={"url": "https://169.254.169.254/"})
+    for address in ("169.254.169.254", "192.168.1.1", "10.1.2.3"):
+        page = await shop.client.post("/people/webhooks", data={"url": f"https://{address}/"})
+        assert f"{address} is in no public network" in plain(page)
+        assert "There is none." in plain(page)
+    made = await shop.client.post("/people/webhooks", data={"url": "https://2852039166/"})
     path = re.search(r"/people/webhooks/[0-9a-f-]{36}", made.text)
     assert path is not None
     tried = plain(await shop.client.post(f"{path[0]}/test"))

@@ -223,10 +223,27 @@ def test_a_folder_half_downloaded_is_said_and_builds_what_is_there(
     (folder / INDEX_FILE).write_text(json.dumps({**index, "complete": False}))
     (folder / "sets/asia/FAR3.json").unlink()
     built = build(folder, None, tmp_path / "pack.sqlite", said.append)
-    assert (built.cards, built.images) == (30, 3)
+    assert (built.cards, built.images, built.unread_sets) == (30, 3, 1)
     assert len(said) == 2
     assert "its download is not complete" in said[0]
     assert "set skipped" in said[1]
+
+
+def test_a_torn_set_is_one_line_and_ends_with_1(
+    data: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "catalogue"
+    import_folder(data, folder, warn=pytest.fail)
+    shutil.copytree(pictures, folder / "images")
+    torn = folder / "sets/international/lan1.json"
+    torn.write_bytes(torn.read_bytes()[:1000])
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(catalogue, ["build"])
+    assert isinstance(told.exception, Stop)
+    assert "1 sets could not be read: the pack lacks their cards" in str(told.exception)
+    assert len([line for line in told.output.splitlines() if "lan1" in line]) == 2
+    assert "nor those of 2 other pictures" in told.output
+    assert (tmp_path / "pack.sqlite").exists()
 
 
 def test_a_picture_of_two_cards_is_of_neither(data: Path, pictures: Path, tmp_path: Path) -> None:

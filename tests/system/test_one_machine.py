@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -171,6 +173,17 @@ def test_a_shop_runs_it_and_everything_comes_back(
         command = ["cardmint-cloud", "backup", "--config", settings, str(saved)]
         subprocess.run(installed_script(command), check=True, timeout=60)
     restored = folder.with_name("restored")
+    cut = folder.with_name("cut.dump")
+    cut.write_bytes(saved.read_bytes()[: saved.stat().st_size // 2])
+    for backup, why in ((cut, "pg_restore failed"), (None, "start again with `--restore FILE`")):
+        with pytest.raises(StopService, match=re.escape(why)):
+            Machine(
+                CloudFolder(restored),
+                address="127.0.0.1",
+                broker_port=broker_port,
+                say=print,
+                restore=backup,
+            ).run()
     with running(restored, broker_port, "--restore", str(saved)):
         assert items(restored, token) == number
     again = Machine(
@@ -188,6 +201,9 @@ def test_the_folder_keeps_its_secrets_to_itself(tmp_path: Path) -> None:
     cloud = CloudFolder(tmp_path / "cloud", tenant="cards")
     assert cloud.settings.tenant == "cards"
     assert cloud.settings_file.stat().st_mode & 0o077 == 0
+    assert cloud.path.stat().st_mode & 0o066 == 0, "nobody else looks in"
+    for own in ("logs", "images", "archive", "artifacts"):
+        assert (cloud.path / own).stat().st_mode & 0o077 == 0, own
     user, password = cloud.users.add_station("cards", "left")
     assert user == "cards/left"
     assert password not in cloud.users.passwords.read_text()
@@ -228,6 +244,35 @@ def test_a_folder_without_a_master_key_gets_one(tmp_path: Path) -> None:
     assert again.audit_anchors == str(tmp_path / "cloud" / "audit-anchors.jsonl")
     assert keys.read_text() != first
     assert CloudFolder(tmp_path / "cloud").settings == again
+
+
+def test_a_tenant_that_disagrees_with_the_folder_is_said(tmp_path: Path) -> None:
+    before = CloudFolder(tmp_path / "cloud", tenant="cards").settings_file.read_text()
+    with pytest.raises(StopService, match=r"--tenant shop: .* is of the tenant cards"):
+        CloudFolder(tmp_path / "cloud", tenant="shop")
+    assert CloudFolder(tmp_path / "cloud").settings_file.read_text() == before
+    assert CloudFolder(tmp_path / "other").settings.tenant == "shop"
+
+
+def test_a_copy_of_the_folder_uses_nothing_of_the_original(tmp_path: Path) -> None:
+    cloud, copy = CloudFolder(tmp_path / "cloud"), tmp_path / "copy"
+    shutil.copytree(cloud.path, copy)
+    own = ("images", "archive", "artifacts", "master_keys", "audit_anchors")
+    copied = CloudFolder(copy).settings
+    assert {Path(getattr(copied, name)).parent for name in own} == {copy}
+    absolute = re.sub(
+        r'^(images|archive|artifacts|master_keys|audit_anchors) = "',
+        rf"\g<0>{cloud.path}/",
+        cloud.settings_file.read_text(),
+        flags=re.MULTILINE,
+    )
+    assert absolute.count(f'"{cloud.path}/') == len(own)
+    elsewhere = absolute.replace(f'"{cloud.path}/images"', '"/mnt/disk/images"')
+    (copy / "cloud.toml").write_text(elsewhere)
+    moved = CloudFolder(copy).settings
+    assert {Path(getattr(moved, name)).parent for name in own[1:]} == {copy}
+    assert moved.images == "/mnt/disk/images", "what somebody put elsewhere stays there"
+    assert CloudFolder(copy).settings == moved
 
 
 def test_data_of_another_postgres_are_refused_with_what_to_do(tmp_path: Path) -> None:

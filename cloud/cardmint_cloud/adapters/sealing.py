@@ -6,6 +6,7 @@ with it, so that no value can be moved to another row. Without its person's key 
 
 import base64
 import binascii
+import contextlib
 import os
 import secrets
 from collections.abc import Mapping
@@ -49,24 +50,34 @@ class Key:
 
 
 class MasterKeys:
-    """The keys that wrap those of persons: the first is in use, later ones only open."""
+    """The keys that wrap those of persons: the first is in use, later ones only open.
 
-    def __init__(self, secrets_: list[bytes]) -> None:
-        """Take at least one key."""
-        self._keys = {sha256(secret).hexdigest()[:8]: Key(secret) for secret in secrets_}
-        self.current = sha256(secrets_[0]).hexdigest()[:8]
+    Those of a file are read again when it was changed, so that a running service knows a new key.
+    """
+
+    def __init__(self, secrets_: list[bytes], file: Path | None = None) -> None:
+        """Take at least one key, and the file that they come from."""
+        self._file = file
+        self._written = _written(file)
+        self._keys = _by_name(secrets_)
 
     @classmethod
     def new(cls) -> "MasterKeys":
         """Return one new random key."""
         return cls([secrets.token_bytes(KEY_BYTES)])
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._keys
+    @property
+    def current(self) -> str:
+        """The name of the key in use."""
+        return next(iter(self._present()))
 
-    def wrap(self, key: Key, place: str) -> bytes:
-        """Return a person's key, sealed by the current master key."""
-        return self._keys[self.current].seal(key.secret, place)
+    def __contains__(self, name: str) -> bool:
+        return name in self._present()
+
+    def wrap(self, key: Key, place: str) -> tuple[str, bytes]:
+        """Return the name of the master key in use, and a person's key sealed by it."""
+        name, master = next(iter(self._present().items()))
+        return name, master.seal(key.secret, place)
 
     def unwrap(self, master: str, wrapped: bytes, place: str) -> Key:
         """Return the person's key.
@@ -74,23 +85,53 @@ class MasterKeys:
         Raises:
             StopService: the master key is missing or another one.
         """
-        key = self._keys.get(master)
+        key = self._present().get(master)
         secret = key.open(wrapped, place) if key else None
         if secret is None:
             raise StopService(missing(master))
         return Key(secret)
 
+    def seal(self, plain: bytes, place: str) -> bytes:
+        """Return what only these keys open, and only for the same `place`."""
+        return next(iter(self._present().values())).seal(plain, place)
+
+    def open(self, sealed: bytes, place: str) -> bytes | None:
+        """Return what was sealed by any of these keys; None where it was not."""
+        opened = (key.open(sealed, place) for key in self._present().values())
+        return next((plain for plain in opened if plain is not None), None)
+
     def lines(self) -> str:
         """Return the keys as their file has them."""
         return "".join(
-            base64.urlsafe_b64encode(key.secret).decode() + "\n" for key in self._keys.values()
+            base64.urlsafe_b64encode(key.secret).decode() + "\n" for key in self._present().values()
         )
 
     def with_new(self) -> "MasterKeys":
         """Return these keys below a new current one."""
-        return MasterKeys(
-            [secrets.token_bytes(KEY_BYTES), *(k.secret for k in self._keys.values())]
-        )
+        earlier = (key.secret for key in self._present().values())
+        return MasterKeys([secrets.token_bytes(KEY_BYTES), *earlier])
+
+    def _present(self) -> dict[str, Key]:
+        """Return the keys by name, those of the file as it is now; as they were if it is broken."""
+        written = _written(self._file)
+        if self._file is not None and written is not None and written != self._written:
+            with contextlib.suppress(StopService):
+                self._keys = _by_name(_decoded(_text_of(str(self._file)), str(self._file)))
+                self._written = written
+        return self._keys
+
+
+def _by_name(secrets_: list[bytes]) -> dict[str, Key]:
+    return {sha256(secret).hexdigest()[:8]: Key(secret) for secret in secrets_}
+
+
+def _written(file: Path | None) -> tuple[int, int, int] | None:
+    """Return what changes with a file's content; None without one."""
+    try:
+        found = file.stat() if file else None
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns) if found else None
 
 
 def missing(master: str) -> str:
@@ -107,14 +148,21 @@ def load_master_keys(file: str, environment: Mapping[str, str] = os.environ) -> 
     Raises:
         StopService: there are none, or one is no key.
     """
-    text, where = environment.get(VARIABLE, "").replace(",", "\n"), VARIABLE
-    if not text.strip():
-        where = file or "master_keys"
-        try:
-            text = Path(file).read_text() if file else ""
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise StopService(f"{file}: the master keys cannot be read: {reason}") from None
+    text = environment.get(VARIABLE, "").replace(",", "\n")
+    if text.strip():
+        return MasterKeys(_decoded(text, VARIABLE))
+    return MasterKeys(_decoded(_text_of(file), file or "master_keys"), Path(file))
+
+
+def _text_of(file: str) -> str:
+    try:
+        return Path(file).read_text() if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise StopService(f"{file}: the master keys cannot be read: {reason}") from None
+
+
+def _decoded(text: str, where: str) -> list[bytes]:
     found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
         raise StopService(
@@ -131,7 +179,7 @@ def load_master_keys(file: str, environment: Mapping[str, str] = os.environ) -> 
             f"{where}: a master key is {KEY_BYTES} bytes in base64, one a line; `cardmint-cloud"
             " master-key make` writes one"
         )
-    return MasterKeys(decoded)
+    return decoded
 
 
 def write_master_keys(file: Path, keys: MasterKeys) -> None:

@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from ipaddress import ip_address
 from typing import NamedTuple
 
 import httpx
@@ -52,6 +53,17 @@ class WebhookHttp:
         self._networks, self._resolve = tuple(networks), resolve
         self._timeout_s = timeout_s
         self._tls = ssl.create_default_context()
+
+    def refusal_of(self, target: Target) -> str | None:
+        """Return why nothing will ever be sent to a target that is an address; None otherwise.
+
+        A name is looked up each time that something is sent.
+        """
+        try:
+            address = str(ip_address(target.host))
+        except ValueError:
+            return None
+        return refusal(target, [address], self._networks)
 
     @contextlib.asynccontextmanager
     async def to(self, target: Target) -> AsyncIterator["TargetConnection"]:

@@ -7,6 +7,7 @@ again, which an anchor kept elsewhere shows.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -21,6 +22,8 @@ class ChainEntry:
     number: int
     entry: str
     hash: bytes
+    at: datetime | None = None
+    """The time in the entry's column, which must be the one in the entry; None to not compare."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +38,24 @@ class Anchor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChainReport:
-    """What a check of a chain found."""
+    """What a check of a chain found. `anchored` is the last anchored entry; 0 for none."""
 
     entries: int
     head: str
     anchors: int
+    anchored: int
     problems: tuple[str, ...]
+
+    @property
+    def holds(self) -> str:
+        """Where there are no problems: how far it is certain that no entry was removed."""
+        if not self.anchored:
+            return (
+                "the chain holds; no entry is anchored, so whether later ones were removed is open"
+            )
+        after = self.entries - self.anchored
+        more = f"; {after} later ones are not anchored yet" if after else ""
+        return f"the chain and its anchors hold, up to entry {self.anchored}{more}"
 
 
 def canonical(values: Mapping[str, Any]) -> str:
@@ -67,8 +82,11 @@ def check_chain(
             last = one.number
         elif link(before, one.entry) != one.hash:
             problems.append(f"entry {one.number} was changed, or one before it")
-        if not _is_of(one, tenant):
+        said = _said(one.entry)
+        if (said.get("tenant"), said.get("number")) != (tenant, one.number):
             problems.append(f"entry {one.number} does not say that it is number {one.number} here")
+        elif one.at is not None and _time(said.get("at")) != one.at:
+            problems.append(f"entry {one.number} stands at another time than it says")
         before = one.hash
         hashes[one.number] = one.hash.hex()
     own = [anchor for anchor in anchors if anchor.tenant == tenant]
@@ -83,16 +101,24 @@ def check_chain(
                 f"entry {anchor.number} is not the one that was anchored on {anchor.at}"
             )
     return ChainReport(
-        entries=len(hashes), head=before.hex(), anchors=len(own), problems=tuple(problems)
+        entries=len(hashes),
+        head=before.hex(),
+        anchors=len(own),
+        anchored=max((anchor.number for anchor in own), default=0),
+        problems=tuple(problems),
     )
 
 
-def _is_of(one: ChainEntry, tenant: str) -> bool:
+def _said(entry: str) -> dict[str, Any]:
     try:
-        said = json.loads(one.entry)
+        said = json.loads(entry)
     except ValueError:
-        return False
-    return isinstance(said, dict) and (said.get("tenant"), said.get("number")) == (
-        tenant,
-        one.number,
-    )
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _time(said: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(said))
+    except ValueError:
+        return None

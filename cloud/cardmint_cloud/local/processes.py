@@ -89,6 +89,7 @@ class ChildProcess:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
+            self._said_from = output.tell()
             self.process = subprocess.Popen(
                 list(command),
                 stdin=stdin,
@@ -141,11 +142,12 @@ class ChildProcess:
             time.sleep(0.02)
 
     def last_words(self) -> str:
-        """Return the last lines of the output as one line."""
-        lines = (
-            self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
-        )
-        return " / ".join(lines[-3:]) or "it printed nothing"
+        """Return the last lines of this process's output, without those of earlier ones."""
+        with contextlib.suppress(FileNotFoundError), self.log.open("rb") as output:
+            output.seek(self._said_from)
+            lines = output.read().decode(errors="replace").strip().splitlines()
+            return " / ".join(lines[-3:]) or "it printed nothing"
+        return "its output is gone"
 
     def stop(self, *, timeout_s: float = 10, how: signal.Signals = signal.SIGTERM) -> None:
         """Send the signal `how` and wait; then kill the whole group."""

@@ -24,9 +24,11 @@ from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.entry import (
     accounts_of,
     address_of,
+    browser_cookies,
     entry_page,
     sign_in_page,
     signed_in,
+    signed_out,
     too_soon,
     who_is,
 )
@@ -69,6 +71,13 @@ class SessionForm:
     """The session to end, by its digest in hexadecimal; empty for all others."""
 
     session: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkForm:
+    """A one-time link, by its digest in hexadecimal."""
+
+    digest: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +165,7 @@ async def sign_in(
             agent=request.headers.get("user-agent", ""),
             now=shop.clock(),
             clock=time.monotonic(),
+            browsers=browser_cookies(request, shop),
         )
     except TooSoon as soon:
         told = f"Too many wrong tries; {soon}."
@@ -164,14 +174,14 @@ async def sign_in(
     if secret is None:
         wanted = local_path(data.next)
         return sign_in_page(request, shop, wanted, problem=_WRONG, status=403)
-    return signed_in(shop, secret, local_path(data.next))
+    return await signed_in(shop, secret, local_path(data.next))
 
 
 @post("/logout", status_code=200)
 async def sign_out(request: PageRequest, shop: NamedDependency[PageContext]) -> Response[Any]:
     """End the session."""
     await accounts_of(shop).sign_out(who_is(request), shop.clock())
-    return signed_in(shop, "", "/login")
+    return signed_out(shop, "/login")
 
 
 @get("/join/{secret:str}")
@@ -206,7 +216,7 @@ async def join(
         return entry_page(
             shop, "join.html", role=role, secret=secret, problem=str(problem), status=409
         )
-    return signed_in(shop, session, "/")
+    return await signed_in(shop, session, "/")
 
 
 @get("/account")
@@ -285,6 +295,19 @@ async def invite(
         return await people(shop, problem=str(problem))
     told = f"Send this link to one person. It makes one account, as {data.role}, within a day"
     return await people(shop, link=shop.link(request, f"/join/{secret}"), told=told)
+
+
+@post("/people/links/remove", status_code=200)
+async def remove_link(
+    data: URLEncodedBody[LinkForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Template:
+    """Remove a one-time link that was not used yet."""
+    try:
+        digest = bytes.fromhex(data.digest)
+    except ValueError:
+        raise NotFoundException("There is no such link, or it was used.") from None
+    await accounts_of(shop).remove_link(digest, shop.clock(), by=who_is(request).account)
+    return await people(shop, notice="Removed: nobody uses that link any more.")
 
 
 @post("/people/recover", status_code=200)
@@ -421,6 +444,7 @@ async def people(
     accounts_of(shop)
     accounts = await rows.list_accounts(shop.database, shop.tenant)
     tokens = await rows.list_tokens(shop.database, shop.tenant)
+    links = await rows.list_links(shop.database, shop.tenant, shop.clock())
     views = await view_rows.list_all(shop.database, shop.tenant, shop.clock())
     readers = await shop.readers.names() if shop.readers else []
     async with reading(shop.engine, shop.tenant) as connection:
@@ -429,6 +453,7 @@ async def people(
             shop,
             "people.html",
             people=accounts,
+            links=links,
             views=views,
             tokens=tokens,
             readers=readers,
@@ -449,6 +474,7 @@ HANDLERS = (
         people_page,
         audit_page,
         invite,
+        remove_link,
         recover_person,
         sign_person_out,
         make_station_code,

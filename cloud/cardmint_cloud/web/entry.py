@@ -9,7 +9,13 @@ from litestar.response import Redirect, Template
 from cardmint_cloud.accounts import Accounts, SignedIn, TooSoon
 from cardmint_cloud.adapters.passkeys import can_have_passkeys
 from cardmint_cloud.web.context import PageContext, PageRequest
-from cardmint_cloud.web.sign_in import session_cookie, who_asks
+from cardmint_cloud.web.sign_in import (
+    HOST_PREFIX,
+    browser_cookie,
+    cookie_values,
+    session_cookie,
+    who_asks,
+)
 
 
 def accounts_of(shop: PageContext) -> Accounts:
@@ -69,8 +75,29 @@ def too_soon(page: Template, soon: TooSoon) -> Template:
     return page
 
 
-def signed_in(shop: PageContext, secret: str, where: str) -> Response[Any]:
-    """Return the answer that goes on to `where` with a session; without one for an empty secret."""
-    answer: Response[Any] = Redirect(where, status_code=303)
-    answer.cookies.append(session_cookie(secret, secure=shop.secure))
+async def signed_in(shop: PageContext, secret: str, where: str) -> Response[Any]:
+    """Return the answer that goes on to `where` with a session, whose browser is known from now."""
+    answer = signed_out(shop, where)
+    answer.cookies = [session_cookie(secret, secure=shop.secure)]
+    accounts, now = accounts_of(shop), shop.clock()
+    who = await accounts.signed_in(secret, now, use=False)
+    if who is not None:
+        name, value = accounts.browsers.cookie(who.account, now)
+        answer.cookies.append(browser_cookie(name, value, secure=shop.secure))
     return answer
+
+
+def signed_out(shop: PageContext, where: str) -> Response[Any]:
+    """Return the answer that goes on to `where` without a session."""
+    answer: Response[Any] = Redirect(where, status_code=303)
+    answer.cookies.append(session_cookie("", secure=shop.secure))
+    return answer
+
+
+def browser_cookies(request: PageRequest, shop: PageContext) -> dict[str, str]:
+    """Return the cookies of a request, by the names of `KnownBrowsers`."""
+    found = cookie_values(request.headers.get("cookie", ""))
+    prefix = HOST_PREFIX if shop.secure else ""
+    return {
+        name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)
+    }

@@ -117,7 +117,7 @@ async def sign_in_by_passkey(
     if secret is None:
         told = "That passkey is not known here; try again, or sign in by name and password."
         return sign_in_page(request, shop, wanted, problem=told, status=403)
-    return signed_in(shop, secret, wanted)
+    return await signed_in(shop, secret, wanted)
 
 
 @get("/login/second")
@@ -303,7 +303,7 @@ async def _answer(
     if secret is None:
         told = "That was not right; try again."
         return await _ask(request, shop, template, wanted, problem=told, status=409)
-    return signed_in(shop, secret, wanted)
+    return await signed_in(shop, secret, wanted)
 
 
 async def _page(

@@ -59,7 +59,7 @@ async def settle_job(
     """Put a failed job back into the queue, or delete it."""
     if action not in {"requeue", "discard"}:
         raise NotFoundException("A job can be requeued or discarded.")
-    async with shop.pool.acquire() as connection:
+    async with shop.pool.acquire() as connection, connection.transaction():
         if action == "requeue":
             done = await job_queue.requeue_job(connection, shop.tenant, job, shop.clock())
         else:

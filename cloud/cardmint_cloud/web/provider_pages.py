@@ -55,7 +55,7 @@ async def come_back(
         page = sign_in_page(request, shop, wanted, problem=str(problem), status=403)
         page.cookies.append(_cookie(shop, ""))
         return page
-    answer = signed_in(shop, session, wanted)
+    answer = await signed_in(shop, session, wanted)
     answer.cookies.append(_cookie(shop, ""))
     return answer
 

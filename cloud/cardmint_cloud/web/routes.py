@@ -25,7 +25,7 @@ from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 from cardmint_cloud.domain.quota import Quotas
-from cardmint_cloud.errors import NotFound
+from cardmint_cloud.errors import NotFound, StopService
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.provider_sign_in import ProviderSignIn
@@ -61,7 +61,7 @@ from cardmint_cloud.web.guards import LOOPBACK, RequestGuard
 from cardmint_cloud.web.live import LiveHub
 from cardmint_cloud.web.metrics import MeasuredApp, Metrics, MetricsPort
 from cardmint_cloud.web.proxies import ClientHeader, ProxyGuard
-from cardmint_cloud.web.sign_in import KnownPrograms, SignInGuard
+from cardmint_cloud.web.sign_in import KnownPrograms, SignInGuard, who_asks
 from cardmint_cloud.web.unchanged import UnchangedAnswers
 from cardmint_cloud.webhooks import Webhooks
 
@@ -190,6 +190,9 @@ def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Respon
         status, detail = error.status_code, error.detail
     elif isinstance(error, NotFound):
         status, detail = 404, str(error)
+    elif isinstance(error, StopService):
+        _log.error("a setting does not work", path=request.scope["path"], error=str(error))
+        status, detail = 503, f"This server lacks something: {error}"
     elif _refused_value(error):
         # Each parameter has bounds of its own; one that lacks them is not the database's absence.
         _log.error(
@@ -215,7 +218,9 @@ def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Respon
             {"reason": detail}, status_code=status, media_type=MediaType.JSON, headers=headers
         )
     nothing = {"reviews": 0, "letters": 0}
+    stranger = shop.accounts is not None and who_asks(request.scope) is None
     context = {
+        "layout": "entry.html" if stranger else "base.html",
         "now": shop.clock(),
         "tenant": shop.tenant,
         "waiting": nothing,

@@ -28,6 +28,8 @@ from cardmint_cloud.domain.permissions import (
 )
 from cardmint_cloud.domain.quota import PER_MINUTE, Quotas, Tier
 from cardmint_cloud.domain.reach import Reach
+from cardmint_cloud.domain.sign_in_pace import network_of
+from cardmint_cloud.known_browsers import LIFE as BROWSER_LIFE
 from cardmint_cloud.web.guards import send_text
 
 WHO = "cardmint.who"
@@ -39,8 +41,11 @@ PROGRAM = "cardmint.program"
 REACH = "cardmint.reach"
 """Key of the scope under which the stations and lots stand to which who asks is limited."""
 
+HOST_PREFIX = "__Host-"
+"""Browsers take a cookie of such a name by HTTPS, from this host and for all of it only."""
+
 COOKIE = "session"
-SECURE_COOKIE = "__Host-session"
+SECURE_COOKIE = HOST_PREFIX + COOKIE
 KNOWN_S = 1.0
 """Seconds for which a token's program is remembered."""
 
@@ -288,7 +293,7 @@ _FIRST = {
 
 def _stranger(scope: Scope) -> str:
     client = scope["client"]
-    return f"address {client[0] if client else ''}"
+    return f"address {network_of(client[0]) if client else ''}"
 
 
 def _cors(origin: str) -> dict[str, str]:
@@ -356,6 +361,19 @@ def session_cookie(secret: str, *, secure: bool) -> Cookie:
     )
 
 
+def browser_cookie(name: str, value: str, *, secure: bool) -> Cookie:
+    """Return the cookie by which a browser is known when its person signs in again."""
+    return Cookie(
+        key=HOST_PREFIX + name if secure else name,
+        value=value,
+        max_age=round(BROWSER_LIFE.total_seconds()),
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
 def local_path(wanted: str) -> str:
     """Return an address of this dashboard to go to after signing in; `/` for any other."""
     plain = wanted.isascii() and wanted.isprintable() and "\\" not in wanted
@@ -368,13 +386,17 @@ def routed_path(path: str) -> str:
 
 
 def cookie_value(header: str, name: str) -> str:
-    """Return a cookie's value; other services of this host may have set any text beside it.
+    """Return a cookie's value; empty where there is none."""
+    return cookie_values(header).get(name, "")
 
-    The last one counts: browsers send those of longer paths, which are not ours, first.
+
+def cookie_values(header: str) -> dict[str, str]:
+    """Return all cookies; other services of this host may have set any text beside ours.
+
+    The last one of a name counts: browsers send those of longer paths, which are not ours, first.
     """
     pairs = (pair.partition("=") for pair in header.split(";"))
-    values = [value.strip() for key, _, value in pairs if key.strip() == name]
-    return values[-1] if values else ""
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def program_asks(scope: Scope) -> str:

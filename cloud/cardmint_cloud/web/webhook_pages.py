@@ -14,11 +14,10 @@ from cardmint_cloud.adapters.webhook_http import Attempt
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.entry import who_is
-from cardmint_cloud.web.parameters import whole_number
 from cardmint_cloud.web.rendering import render_page
 from cardmint_cloud.webhooks import KINDS, Webhooks
 
-LAST_NUMBER = 10**9 - 1
+LAST_NUMBER = 2**62
 """The last number that a form may name."""
 
 
@@ -100,10 +99,10 @@ async def resend_event(
     shop: NamedDependency[PageContext],
 ) -> Template:
     """Send one event again, at once."""
-    number = whole_number(data.event, 0, LAST_NUMBER)
     try:
+        number = _event_number(data.event)
         sent = await _webhooks(shop).resend(webhook, number, shop.clock())
-    except NotFound as problem:
+    except (Conflict, NotFound) as problem:
         return await _one(shop, webhook, problem=str(problem))
     return await _one(shop, webhook, **_told(f"Event {number}", sent))
 
@@ -115,12 +114,24 @@ async def replay_events(
     shop: NamedDependency[PageContext],
 ) -> Template:
     """Send everything again from an event on; what was off goes on."""
-    first = whole_number(data.event, 0, LAST_NUMBER)
     try:
+        first = _event_number(data.event)
         await _webhooks(shop).replay(webhook, first, shop.clock())
     except Conflict as problem:
         return await _one(shop, webhook, problem=str(problem))
     return await _one(shop, webhook, notice=f"It goes on with event {first}.")
+
+
+def _event_number(text: str) -> int:
+    """Return the number of an event that somebody typed.
+
+    Raises:
+        Conflict: it is none.
+    """
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) <= LAST_NUMBER):
+        raise Conflict("Events have whole numbers from 1 on; type one, such as 17.")
+    return int(text)
 
 
 def _told(what: str, sent: Attempt) -> dict[str, str]:

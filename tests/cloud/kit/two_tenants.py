@@ -74,6 +74,7 @@ class TenantIds:
     session_secret: str
     secret: str
     recovery: str
+    digest: str
     view: str
     link: str
     kept: str
@@ -110,6 +111,7 @@ def unknown_ids(like: TenantIds) -> TenantIds:
         session_secret="n" * len(like.session_secret),
         secret="n" * len(like.secret),
         recovery="m" * len(like.recovery),
+        digest="cd" * 32,
         view="v" * len(like.view),
         link=str(uuid4()),
         kept="kept by none",
@@ -239,8 +241,8 @@ async def fill_every_table(
     own = TenantDatabase(pool, tenant)
     await save_view(own, tenant, f"kept by {mark}", f"lot:{place.lot}", now=NOW)
     market_file = await _on_sale(own, tenant, mark, card, first.scan)
-    # An address of documentation: nothing is ever sent there.
-    webhooks, target = webhooks_of(accounts), f"https://192.0.2.7/of-{mark}"
+    # A name for 192.0.2.7, an address of documentation: nothing is ever sent there.
+    webhooks, target = webhooks_of(accounts), f"https://3221225991/of-{mark}"
     webhook, _ = await webhooks.make(target, (), by=owner_of, now=NOW)
     await webhooks.test(webhook, NOW)
     await identities.add(own, tenant, digest_of(mark), owner_of, NOW)
@@ -275,6 +277,7 @@ async def fill_every_table(
         session_secret=session,
         secret=link,
         recovery=recovery,
+        digest=digest_of(link).hex(),
         view=view,
         link=await found("link", "view_links WHERE"),
         kept=f"kept by {mark}",

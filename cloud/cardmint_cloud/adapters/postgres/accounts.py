@@ -40,8 +40,13 @@ DELETE FROM account_links
  WHERE tenant = $1 AND digest = $2 AND expires_at > $3 AND account IS NOT NULL
 RETURNING account, drops_factors"""
 _ADD_RECOVERY_LINK = """
-INSERT INTO account_links (tenant, digest, role, expires_at, account, drops_factors)
-SELECT $1, $2, role, $4, account, $5 FROM accounts WHERE tenant = $1 AND account = $3"""
+INSERT INTO account_links (tenant, digest, role, expires_at, account, drops_factors, made_by)
+SELECT $1, $2, role, $4, account, $5, $6 FROM accounts WHERE tenant = $1 AND account = $3"""
+_LIST_LINKS = """
+SELECT l.digest, l.role, l.expires_at, l.drops_factors, l.stations, l.lots, a.name, m.name AS maker
+  FROM account_links l LEFT JOIN accounts a USING (tenant, account)
+  LEFT JOIN accounts m ON m.tenant = l.tenant AND m.account = l.made_by
+ WHERE l.tenant = $1 AND l.expires_at > $2 ORDER BY l.expires_at, l.digest"""
 _LIST = f"""
 SELECT a.account, a.name, a.role, a.disabled, a.made_at, a.stations, a.lots,
        max(s.seen_at) AS seen_at,
@@ -148,15 +153,6 @@ async def end_old_sessions(
     await executor.execute(statement, tenant, seen_before, begun_before)
 
 
-async def has_signed_in_from(executor: Executor, tenant: str, folded: str, address: str) -> bool:
-    """Whether an account has a session from an address."""
-    statement = (
-        "SELECT EXISTS (SELECT FROM account_sessions s JOIN accounts a USING (tenant, account)"
-        " WHERE s.tenant = $1 AND a.folded = $2 AND s.address = $3)"
-    )
-    return bool(await executor.fetchval(statement, tenant, folded, address))
-
-
 async def list_accounts(executor: Executor, tenant: str) -> list[Any]:
     """Return all accounts by name, each with the time when it was last used."""
     return await executor.fetch(_LIST, tenant)
@@ -236,13 +232,27 @@ async def add_link(
     *,
     stations: Sequence[str],
     lots: Sequence[str],
+    made_by: UUID | None,
 ) -> None:
-    """Add a one-time link."""
+    """Add a one-time link of an account; `made_by` is None for the machine."""
     statement = (
-        "INSERT INTO account_links (tenant, digest, role, expires_at, stations, lots)"
-        " VALUES ($1, $2, $3, $4, $5, $6)"
+        "INSERT INTO account_links (tenant, digest, role, expires_at, stations, lots, made_by)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)"
     )
-    await executor.execute(statement, tenant, digest, role, expires_at, list(stations), list(lots))
+    await executor.execute(
+        statement, tenant, digest, role, expires_at, list(stations), list(lots), made_by
+    )
+
+
+async def list_links(executor: Executor, tenant: str, now: datetime) -> list[Any]:
+    """Return the one-time links that are good, with whom they are for and who made them."""
+    return await executor.fetch(_LIST_LINKS, tenant, now)
+
+
+async def remove_link(executor: Executor, tenant: str, digest: bytes) -> bool:
+    """Remove a one-time link; False where there is none."""
+    statement = "DELETE FROM account_links WHERE tenant = $1 AND digest = $2"
+    return await executor.execute(statement, tenant, digest) == "DELETE 1"
 
 
 async def link_role(executor: Executor, tenant: str, digest: bytes, now: datetime) -> str | None:
@@ -268,12 +278,25 @@ async def add_recovery_link(
     *,
     expires_at: datetime,
     drops_factors: bool,
+    made_by: UUID | None,
 ) -> bool:
     """Add a link that recovers an account; False where there is no such account."""
     done = await executor.execute(
-        _ADD_RECOVERY_LINK, tenant, digest, account, expires_at, drops_factors
+        _ADD_RECOVERY_LINK, tenant, digest, account, expires_at, drops_factors, made_by
     )
     return done == "INSERT 0 1"
+
+
+async def remove_recovery_links(executor: Executor, tenant: str, account: UUID) -> None:
+    """Remove all links that recover an account."""
+    statement = "DELETE FROM account_links WHERE tenant = $1 AND account = $2"
+    await executor.execute(statement, tenant, account)
+
+
+async def remove_links_made_by(executor: Executor, tenant: str, account: UUID) -> None:
+    """Remove the one-time links that somebody made."""
+    statement = "DELETE FROM account_links WHERE tenant = $1 AND made_by = $2"
+    await executor.execute(statement, tenant, account)
 
 
 async def recovery_link(executor: Executor, tenant: str, digest: bytes, now: datetime) -> Any:

@@ -11,7 +11,7 @@ _HEAD = """
 SELECT number, hash FROM audit_entries WHERE tenant = $1 ORDER BY number DESC LIMIT 1"""
 _ADD = "INSERT INTO audit_entries (tenant, number, at, entry, hash) VALUES ($1, $2, $3, $4, $5)"
 _READ = """
-SELECT number, entry, hash FROM audit_entries WHERE tenant = $1 AND number > $2
+SELECT number, at, entry, hash FROM audit_entries WHERE tenant = $1 AND number > $2
  ORDER BY number LIMIT $3"""
 _LATEST = """
 SELECT number, at, entry FROM audit_entries WHERE tenant = $1 AND number < $2
@@ -47,7 +47,9 @@ async def read_all(connection: PostgresConnection, tenant: str) -> AsyncIterator
     after = 0
     while found := await connection.fetch(_READ, tenant, after, _PIECE):
         for row in found:
-            yield ChainEntry(number=row["number"], entry=row["entry"], hash=bytes(row["hash"]))
+            yield ChainEntry(
+                number=row["number"], entry=row["entry"], hash=bytes(row["hash"]), at=row["at"]
+            )
         after = found[-1]["number"]
 
 

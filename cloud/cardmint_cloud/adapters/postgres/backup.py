@@ -24,7 +24,7 @@ _POLICIES = re.compile(r" (POLICY|ROW SECURITY) ")
 
 
 def write_backup(address: str, file: Path) -> None:
-    """Write one snapshot of the database at `address` to a new `file`.
+    """Write one snapshot of the database at `address` to a new `file`, which its owner reads only.
 
     Raises:
         StopService: the file exists, the program is missing, or it failed; the message has its last
@@ -33,6 +33,11 @@ def write_backup(address: str, file: Path) -> None:
     if file.exists():
         raise StopService(f"{file} is there already; name another file")
     part = file.with_name(f"{file.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise StopService(f"{file}: cannot be written: {error.strerror}") from None
     try:
         words = ["--format=custom", *_BARE, "--enable-row-security", f"--file={part}"]
         _run("pg_dump", address, words)

@@ -9,10 +9,14 @@ from datetime import datetime, timedelta
 from importlib import metadata
 from typing import Any
 
+import asyncpg
+import structlog
 from procrastinate.schema import SchemaManager
 
 from cardmint_cloud.adapters.postgres.connection import Executor, Pool, PostgresConnection
 from cardmint_cloud.errors import StopService
+
+_log = structlog.get_logger(__name__)
 
 LIBRARY_VERSION = "3.10.0"
 TABLES = (
@@ -63,13 +67,23 @@ SELECT j.queue_name AS queue, count(*) AS waiting, min(coalesce(j.scheduled_at, 
  WHERE j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= $1)
  GROUP BY j.queue_name"""
 _COUNTS = "SELECT status::text, count(*) AS jobs FROM procrastinate_jobs GROUP BY status"
-_REQUEUE = """
-SELECT procrastinate_retry_job_v2(id, $3, NULL, NULL, NULL) FROM procrastinate_jobs
- WHERE id = $1 AND status = 'failed' AND coalesce(args ->> 'tenant', $2) = $2"""
-_RESCUE = """
-SELECT procrastinate_retry_job_v2(j.id, $2, NULL, NULL, NULL) FROM procrastinate_jobs j
- WHERE j.status = 'doing' AND (SELECT max(at) FROM procrastinate_events e
-                                WHERE e.job_id = j.id AND e.type = 'started') < $1"""
+_IS_FAILED = """
+SELECT id FROM procrastinate_jobs
+ WHERE id = $1 AND status = 'failed' AND coalesce(args ->> 'tenant', $2) = $2 FOR UPDATE"""
+# Times in the future are those of a clock that was set back since.
+_STUCK = """
+SELECT j.id, j.task_name AS task
+  FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
+ WHERE j.status = 'doing'
+   AND (w.id IS NULL OR now() - w.last_heartbeat NOT BETWEEN -$1::interval AND $1::interval
+        OR NOT EXISTS (SELECT FROM procrastinate_events e WHERE e.job_id = j.id
+                          AND e.type = 'started' AND e.at BETWEEN $2 AND $3))
+ ORDER BY j.id"""
+_SAME_WAITS = """
+SELECT EXISTS (SELECT FROM procrastinate_jobs j JOIN procrastinate_jobs other USING (queueing_lock)
+                WHERE j.id = $1 AND other.status = 'todo')"""
+_PUT_BACK = "SELECT procrastinate_retry_job_v2($1, $2, NULL, NULL, NULL)"
+_DROP = "DELETE FROM procrastinate_jobs WHERE id = $1 AND status IN ('doing', 'failed')"
 _BRING_FORWARD = """
 UPDATE procrastinate_jobs SET scheduled_at = $1
  WHERE queue_name = 'prices' AND status = 'todo' AND scheduled_at > $1 AND args ->> 'tenant' = $2
@@ -133,9 +147,12 @@ async def job_counts(executor: Executor) -> dict[str, int]:
     return {row["status"]: row["jobs"] for row in await executor.fetch(_COUNTS)}
 
 
-async def requeue_job(executor: Executor, tenant: str, job: int, now: datetime) -> bool:
+async def requeue_job(connection: PostgresConnection, tenant: str, job: int, now: datetime) -> bool:
     """Put a failed job back into the queue; False when there is no such failed job."""
-    return bool(await executor.fetch(_REQUEUE, job, tenant, now))
+    if not await connection.fetch(_IS_FAILED, job, tenant):
+        return False
+    await _put_back(connection, job, now)
+    return True
 
 
 async def bring_prices_forward(executor: Executor, tenant: str, now: datetime) -> int:
@@ -143,9 +160,31 @@ async def bring_prices_forward(executor: Executor, tenant: str, now: datetime) -
     return len(await executor.fetch(_BRING_FORWARD, now, tenant))
 
 
-async def rescue_jobs(pool: Pool, *, before: datetime, now: datetime) -> int:
-    """Requeue jobs that started before `before` and never ended; return how many."""
-    return len(await pool.fetch(_RESCUE, before, now))
+async def rescue_jobs(
+    pool: Pool, now: datetime, *, stalled: timedelta, longest: timedelta
+) -> list[tuple[int, str]]:
+    """Requeue jobs of workers without a heartbeat for `stalled`, and those begun `longest` ago.
+
+    Return number and task of each. One that cannot be put back holds up no other.
+    """
+    rescued = []
+    for row in await pool.fetch(_STUCK, stalled, now - longest, now + longest):
+        try:
+            async with pool.acquire() as connection, connection.transaction():
+                await _put_back(connection, row["id"], now)
+        except asyncpg.PostgresError as error:  # It ended meanwhile, or the same one came.
+            _log.info("a job is not put back now", job=row["id"], reason=str(error))
+        else:
+            rescued.append((row["id"], row["task"]))
+    return rescued
+
+
+async def _put_back(connection: PostgresConnection, job: int, now: datetime) -> None:
+    """Put a job back into the queue, or drop it where the same one waits there already."""
+    if await connection.fetchval(_SAME_WAITS, job):
+        await connection.execute(_DROP, job)
+    else:
+        await connection.execute(_PUT_BACK, job, now)
 
 
 async def discard_job(executor: Executor, tenant: str, job: int) -> bool:

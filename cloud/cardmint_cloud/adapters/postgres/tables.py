@@ -561,6 +561,7 @@ account_links = Table(
     Column("expires_at", Moment, nullable=False),
     Column("account", Uuid),
     Column("drops_factors", Boolean, nullable=False, server_default=text("false")),
+    Column("made_by", Uuid),
     *_reach(),
     PrimaryKeyConstraint("tenant", "digest"),
     _of_account(),
