@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 from uuid import UUID
 
 import click
@@ -13,14 +13,12 @@ import click
 from cardmint_cloud import __version__, settings
 from cardmint_cloud.config_commands import config_group
 from cardmint_cloud.errors import CloudError, RetryLater, StopService
+from cardmint_cloud.inventory_commands import inventory_group
 from cardmint_cloud.pki_commands import pki_group
 from cardmint_contracts import topics
 from cardmint_contracts.access import user_name
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.wire import encode
-
-if TYPE_CHECKING:
-    from cardmint_cloud.item_import import ImportReport
 
 _MOMENTS = (
     "%Y-%m-%d",
@@ -480,120 +478,6 @@ def export_prices(config: Path | None, file: Path) -> None:
     click.echo(f"{file}: {len(found)} prices")
 
 
-@cli.group()
-def inventory() -> None:
-    """Cards as files: written, added and changed, taken back."""
-
-
-@inventory.command("export")
-@_config
-@click.option("--query", default="", help="Which cards, as on the page `Cards`; else all.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-def export_items(config: Path | None, file: Path, query: str) -> None:
-    """Write cards to FILE (.csv, .json or .xlsx), which `import` takes with changes."""
-    from cardmint_cloud import commands
-    from cardmint_cloud.domain.item_query import QueryFault, parse_query
-
-    try:
-        wanted = parse_query(query, datetime.now(UTC).date())
-    except QueryFault as fault:
-        raise StopService(f"--query: {fault}, at character {fault.start + 1}") from None
-    size = commands.export_items(settings.load(config), file, wanted)
-    click.echo(f"{file}: {size} bytes")
-
-
-@inventory.command("import")
-@_config
-@click.option(
-    "--map",
-    "mapped",
-    multiple=True,
-    metavar="COLUMN:WORD=VALUE",
-    help="What a word of the file stands for: `condition:VG=lp`. May be repeated.",
-)
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--skip-wrong", is_flag=True, help="Import the other rows when some are wrong.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
-def import_items(
-    config: Path | None,
-    file: Path,
-    mapped: tuple[str, ...],
-    *,
-    dry_run: bool,
-    skip_wrong: bool,
-    yes: bool,
-) -> None:
-    """Add and change the cards of FILE (.csv, .json or .xlsx), once, whatever how often it comes.
-
-    A row with a `reference` of its own adds cards; a row with the `item` and `version` of an
-    export changes that card. What will be done is said first. Exit code 1 when rows are wrong.
-    """
-    from cardmint_cloud import commands
-    from cardmint_cloud.domain.item_rows import WORDS, read_word
-
-    try:
-        words = dict(read_word(one) for one in mapped)
-    except ValueError as error:
-        raise click.UsageError(f"--map {error}") from None
-    loaded = settings.load(config)
-    report = commands.check_file(loaded, file, words)
-    if report.words and not yes and sys.stdin.isatty():
-        for (name, word), count in sorted(report.words.items()):
-            known = ", ".join(WORDS[name])
-            said = click.prompt(f"{count} rows have the {name} {word!r}. It is one of {known}")
-            try:
-                words |= [read_word(f"{name}:{word}={said}")]
-            except ValueError as error:
-                raise StopService(str(error)) from None
-        report = commands.check_file(loaded, file, words)
-    _say_report(report, "will be")
-    if report.wrong and not skip_wrong:
-        click.echo("nothing was imported; mend these rows, or leave them out with --skip-wrong")
-        sys.exit(1)
-    if dry_run or not report.effect:
-        return
-    if not yes and not sys.stdin.isatty():
-        click.echo("nothing was imported; --yes does it without a question")
-        sys.exit(1)
-    if not yes:
-        click.confirm("Import?", abort=True)
-    done = commands.import_file(loaded, file, words)
-    _say_report(done, "are")
-    if done.change is not None:
-        click.echo(f"take it back with `cardmint-cloud inventory undo {done.change}`")
-    if done.wrong:
-        sys.exit(1)
-
-
-def _say_report(report: "ImportReport", verb: str) -> None:
-    for number, fault in report.faults:
-        click.echo(f"row {number}: {fault}")
-    if report.wrong > len(report.faults):
-        click.echo(f"and {report.wrong - len(report.faults):,} rows more")
-    for (name, word), count in sorted(report.words.items()):
-        click.echo(f"{count:,} rows: say what it stands for with --map '{name}:{word}=...'")
-    click.echo(
-        f"cards: {report.added:,} {verb} added, {report.changed:,} {verb} changed,"
-        f" {report.brought_back:,} {verb} brought back, {report.there:,} stay as they are,"
-        f" {report.wrong:,} rows wrong"
-    )
-
-
-@inventory.command("undo")
-@_config
-@click.argument("change", type=click.UUID)
-def undo_items(config: Path | None, change: UUID) -> None:
-    """Take a CHANGE or an import back; that can be taken back, too."""
-    from cardmint_cloud import commands
-
-    done = commands.undo_items(settings.load(config), change)
-    click.echo(
-        f"{done.items:,} cards are as before, {done.kept:,} keep what they got since;"
-        f" take that back with `cardmint-cloud inventory undo {done.change}`"
-    )
-
-
 @cli.group("catalogue")
 def catalogue_group() -> None:
     """The catalogue that the dashboard searches and shows, shared by all tenants."""
@@ -782,6 +666,7 @@ def discard_dead_letter(config: Path | None, letter: int) -> None:
 
 
 cli.add_command(config_group)
+cli.add_command(inventory_group)
 cli.add_command(pki_group)
 
 

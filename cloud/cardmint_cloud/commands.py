@@ -10,7 +10,6 @@ from uuid import UUID
 
 from cardmint_cloud import catalogue_import, fleet, log_months
 from cardmint_cloud.accounts import Accounts, check_token
-from cardmint_cloud.adapters.card_files import WRITERS, read_rows
 from cardmint_cloud.adapters.postgres import accounts as account_rows
 from cardmint_cloud.adapters.postgres import feed
 from cardmint_cloud.adapters.postgres.connection import (
@@ -33,14 +32,10 @@ from cardmint_cloud.app import database
 from cardmint_cloud.audit import MACHINE, Action, read_anchors
 from cardmint_cloud.catalogue_import import ImportSummary
 from cardmint_cloud.domain.audit_chain import Anchor, ChainReport
-from cardmint_cloud.domain.item_query import ItemQuery
 from cardmint_cloud.domain.permissions import Role, Scope
 from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.ingest import dead_letters
-from cardmint_cloud.item_changes import ChangeOutcome, undo_change
-from cardmint_cloud.item_export import item_file
-from cardmint_cloud.item_import import ImportReport, Words, check_rows, import_rows
 from cardmint_cloud.persons import Erased, Persons
 from cardmint_cloud.settings import CloudSettings
 from cardmint_contracts.control import DesiredConfig, Manifest
@@ -448,89 +443,6 @@ def last_prices(settings: CloudSettings) -> list[LastPrice]:
     return _run_as_tenant(
         settings, lambda connection: quotes.last_prices(connection, settings.tenant)
     )
-
-
-def export_items(settings: CloudSettings, file: Path, query: ItemQuery) -> int:
-    """Write the items that a query finds to a file, whose name says its form; return its bytes.
-
-    Raises:
-        RetryLater: the database is away.
-        StopService: the file cannot be written, or the settings of the database do not work.
-    """
-    form = file.suffix.lower().removeprefix(".")
-    if form not in WRITERS:
-        raise StopService(f"{file}: a file of cards is .csv, .json or .xlsx")
-
-    async def run() -> int:
-        engine = engine_for(settings.database, pooled=settings.pooled, connections=1)
-        try:
-            await check_revision(engine, as_service=True)
-            with file.open("wb") as out:
-                async for piece in item_file(engine, settings.tenant, query, form):
-                    out.write(piece)
-                return out.tell()
-        except OSError as error:
-            raise StopService(f"{file}: cannot be written: {error.strerror or error}") from error
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(run())
-
-
-def check_file(settings: CloudSettings, file: Path, words: Words) -> ImportReport:
-    """Return what a file of cards would do.
-
-    Raises:
-        RetryLater: the database is away.
-        StopService: the file cannot be read, or the settings of the database do not work.
-    """
-
-    async def run() -> ImportReport:
-        async with database(settings) as pool:
-            return await check_rows(pool, settings.tenant, read_rows(file), words)
-
-    return asyncio.run(run())
-
-
-def import_file(settings: CloudSettings, file: Path, words: Words) -> ImportReport:
-    """Add and change the cards of a file, as one change.
-
-    Raises:
-        RetryLater: the database is away. What was imported stays; import the file again.
-        StopService: the file cannot be read, or the settings of the database do not work.
-    """
-
-    async def run() -> ImportReport:
-        async with database(settings) as pool:
-            return await import_rows(
-                pool,
-                settings.tenant,
-                read_rows(file),
-                words,
-                user=MACHINE,
-                now=datetime.now(UTC),
-            )
-
-    return asyncio.run(run())
-
-
-def undo_items(settings: CloudSettings, change: UUID) -> ChangeOutcome:
-    """Take a change or an import back.
-
-    Raises:
-        NotFound: there is none.
-        Conflict: every card was changed again since.
-        RetryLater: the database is away.
-        StopService: the settings of the database do not work.
-    """
-
-    async def run() -> ChangeOutcome:
-        async with database(settings) as pool:
-            return await undo_change(
-                pool, settings.tenant, change, user=MACHINE, now=datetime.now(UTC)
-            )
-
-    return asyncio.run(run())
 
 
 def publish_artifact(settings: CloudSettings, manifest: bytes, file: Path, url: str) -> Manifest:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 from cardmint_cloud.adapters.card_files import Row
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, tenant_transaction
 from cardmint_cloud.adapters.postgres.ingest import changed_items, inventory
+from cardmint_cloud.domain.file_formats import FileFormat, FormatReader, NotACard
 from cardmint_cloud.domain.item_changes import (
     added_groups,
     grouped,
@@ -30,14 +32,13 @@ from cardmint_cloud.domain.item_rows import (
     PrintedCard,
     RowFault,
     changed_values,
-    number_of,
-    printing_of_row,
     read_row,
 )
 from cardmint_cloud.domain.items import Item, ItemStatus
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.item_changes import ChangeOutcome
 from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
+from cardmint_cloud.row_printings import PrintingFinder
 from cardmint_contracts.cards import Card
 from cardmint_contracts.changes import ItemsGroup, ItemValues, Stock
 from cardmint_contracts.events import EventData
@@ -58,7 +59,16 @@ class ImportReport:
 
     `added` are new; `changed` got other values; `brought_back` were added and taken back before;
     `there` stay as they are. `faults` holds the first of the `wrong` rows, each with its number.
+    Of a file of others, `form` is its format, `unused` counts the rows with values that nothing
+    keeps, by heading, and `left_out` the rows about something else, by reason. `learned` are
+    products of a marketplace, `sold` cards that an order took.
     """
+
+    form: FileFormat | None = None
+    learned: int = 0
+    sold: int = 0
+    unused: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
 
     added: int = 0
     changed: int = 0
@@ -71,8 +81,8 @@ class ImportReport:
 
     @property
     def effect(self) -> int:
-        """Cards that are added, changed or brought back."""
-        return self.added + self.changed + self.brought_back
+        """Cards that are added, changed, brought back or sold, and products that are learned."""
+        return self.added + self.changed + self.brought_back + self.sold + self.learned
 
     def refuse(self, number: int, fault: RowFault) -> None:
         """Note a row that cannot be used."""
@@ -181,28 +191,37 @@ class _Plan:
         return [referred_item(self.tenant, row.reference, n + 1) for n in range(row.quantity)]
 
 
-async def check_rows(pool: Pool, tenant: str, rows: Iterable[Row], words: Words) -> ImportReport:
-    """Return what a file would do; nothing is changed."""
-    report = ImportReport()
-    async for block in _in_thread(_blocks(rows, words, report)):
+async def check_rows(
+    pool: Pool, tenant: str, rows: Iterable[Row], words: Words, reader: FormatReader | None = None
+) -> ImportReport:
+    """Return what a file would do; nothing is changed. `reader` reads rows of others as ours."""
+    report, finder = _report(reader), PrintingFinder(tenant)
+    async for block in in_thread(_blocks(rows, words, report, reader)):
         async with tenant_transaction(pool, tenant) as connection:
-            await _planned(connection, tenant, block, report)
+            await _planned(connection, tenant, block, report, finder)
     return report
 
 
 async def import_rows(
-    pool: Pool, tenant: str, rows: Iterable[Row], words: Words, *, user: str, now: datetime
+    pool: Pool,
+    tenant: str,
+    rows: Iterable[Row],
+    words: Words,
+    reader: FormatReader | None = None,
+    *,
+    user: str,
+    now: datetime,
 ) -> ImportReport:
     """Add and change the cards of a file, as one change; rows that cannot be used are left out.
 
     Raises:
         Conflict: the log did not take an event; the blocks before stay.
     """
-    report, change = ImportReport(), uuid4()
-    async for block in _in_thread(_blocks(rows, words, report)):
+    report, change, finder = _report(reader), uuid4(), PrintingFinder(tenant)
+    async for block in in_thread(_blocks(rows, words, report, reader)):
         async with tenant_transaction(pool, tenant) as connection:
             sequence = await lock_user_stream(connection, tenant, user, now)
-            plan = await _planned(connection, tenant, block, report)
+            plan = await _planned(connection, tenant, block, report, finder)
             if await plan.append(change, user, now, sequence):
                 report.change = change
     return report
@@ -247,13 +266,22 @@ async def add_cards(
     return ChangeOutcome(change=change, items=report.effect)
 
 
-async def _in_thread(blocks: Iterator[_Block]) -> AsyncIterator[_Block]:
+Block = TypeVar("Block")
+
+
+async def in_thread(blocks: Iterator[Block]) -> AsyncIterator[Block]:
     """Yield blocks that are read in a thread: a file may have many rows that cannot be used."""
     while (block := await asyncio.to_thread(next, blocks, None)) is not None:
         yield block
 
 
-def _blocks(rows: Iterable[Row], words: Words, report: ImportReport) -> Iterator[_Block]:
+def _report(reader: FormatReader | None) -> ImportReport:
+    return ImportReport(form=reader.form, unused=reader.unused) if reader else ImportReport()
+
+
+def _blocks(
+    rows: Iterable[Row], words: Words, report: ImportReport, reader: FormatReader | None
+) -> Iterator[_Block]:
     """Yield readable rows in blocks; a card that a file names twice is a fault of the second row.
 
     What was named is held as numbers of eight bytes.
@@ -262,7 +290,10 @@ def _blocks(rows: Iterable[Row], words: Words, report: ImportReport) -> Iterator
     size, named = 0, set[int]()
     for number, cells in rows:
         try:
-            row = read_row(cells, words)
+            row = read_row(reader.read(cells) if reader else cells, words)
+        except NotACard as other:
+            report.left_out[str(other)] += 1
+            continue
         except RowFault as fault:
             report.refuse(number, fault)
             continue
@@ -286,19 +317,16 @@ async def _planned(
     tenant: str,
     block: Sequence[tuple[int, CardRow]],
     report: ImportReport,
+    finder: PrintingFinder,
 ) -> _Plan:
     """Return what rows do, and count it."""
     rows = [row for _, row in block]
     plan = _Plan(connection=connection, tenant=tenant, report=report)
     await plan.read(rows)
-    numbered = await _numbered(connection, tenant, rows)
+    printings = await finder.find(connection, rows)
     for number, row in block:
-        if row.card_id:
-            named = [plan.printed[row.card_id]] if row.card_id in plan.printed else []
-        else:
-            named = numbered.get((row.set_name, number_of(row.number)), [])
         try:
-            card = printing_of_row(row, named)
+            card = printings.of_row(row)
             if row.item is not None:
                 plan.change(row, card)
             else:
@@ -306,16 +334,3 @@ async def _planned(
         except RowFault as fault:
             report.refuse(number, fault)
     return plan
-
-
-async def _numbered(
-    connection: PostgresConnection, tenant: str, rows: Sequence[CardRow]
-) -> dict[tuple[str, str], list[PrintedCard]]:
-    """Return the printings of rows without an identifier, by the row's set and number."""
-    sets = {row.set_name for row in rows if not row.card_id and row.set_name and row.number}
-    found: dict[tuple[str, str], list[PrintedCard]] = {}
-    for names, printed in await changed_items.printings_of_sets(connection, tenant, sets):
-        for name in sets.intersection(names):
-            key = (name, number_of(printed.card.number))
-            found.setdefault(key, []).append(printed)
-    return found

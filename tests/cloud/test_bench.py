@@ -84,6 +84,13 @@ def test_the_log_is_grown_and_asked() -> None:
     assert found["ratio"] == found["ratios"]["inventory with filter and sort"]
 
 
+def test_files_are_written_and_read_again_without_a_loss() -> None:
+    found = report("files", "--items", "300")
+    assert (found["items"], found["rows"], found["lost"]) == (300, 300, 0)
+    assert found["format_wrong"] == 0
+    assert min(found[name] for name in ("export_s", "format_s", "check_s", "import_s")) > 0
+
+
 def test_servers_that_are_there_are_used(owner_database: str, tmp_path: Path) -> None:
     broker = LocalBroker(tmp_path, kind="iotcore").start()
     try:

@@ -151,3 +151,13 @@ def test_no_cell_is_a_formula() -> None:
     for text in ("=1+1", "+1", "-1", "@x", "\t=1", "\r=1"):
         assert defused(text) == f"'{text}"
     assert [defused(value) for value in ("fox", 0.5, "")] == ["fox", 0.5, ""]
+
+
+def test_a_product_and_a_set_are_named_as_marketplaces_do() -> None:
+    assert row_of(product="TCGplayer:42382").product == "tcgplayer:42382"
+    for wrong in ("42382", "ebay:1", "tcgplayer:x", "tcgplayer:" + "9" * 13):
+        with pytest.raises(RowFault, match="`product` is such as"):
+            row_of(product=wrong)
+    words = dict([read_word("set:Shiny Vault= SMA ")])
+    row = read_row({"reference": "a", "set_name": "Shiny vault", "number": "1"}, words)
+    assert row.set_name == "sma"

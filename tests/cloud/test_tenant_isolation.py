@@ -210,6 +210,7 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "url": "https://3221225991/new",
         "kinds": "prices",
         "event": "1",
+        "sku": f"sku of {ids.tenant}",
     }
     if annotation is AddForm:
         added = {"card": ids.card_id, "reference": ids.lot, "quantity": "2", "bin": "theirs"}

@@ -4,6 +4,8 @@ XLSX is written by XlsxWriter, which keeps one row in memory, and read by calami
 whole sheet: its size is bounded before it is opened.
 """
 
+import codecs
+import contextlib
 import csv
 import io
 import itertools
@@ -14,12 +16,20 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import python_calamine
 import xlsxwriter
 
-from cardmint_cloud.domain.item_rows import COLUMNS, column_name, defused, unknown_columns
+from cardmint_cloud.domain.file_formats import FileFormat, heading, own_columns, recognised
+from cardmint_cloud.domain.item_rows import (
+    COLUMNS,
+    FORMULA,
+    column_name,
+    defused,
+    unknown_columns,
+)
+from cardmint_cloud.domain.market_formats import BY_NAME, FORMATS
 from cardmint_cloud.errors import StopService
 
 MAX_SHEET_BYTES = 256 << 20
@@ -33,48 +43,168 @@ MAX_OBJECT = 1 << 20
 """Characters of one object of a JSON file."""
 
 MAX_CELL = 10_000
+MAX_HEAD = 10_000
+MAX_LINE = 1 << 20
+MAX_FILE_BYTES = 1 << 30
+KINDS = (".csv", ".json", ".xlsx")
+KINDS_IN_WORDS = ".csv, .json or .xlsx"
 WRITTEN = datetime(2000, 1, 1, tzinfo=UTC)
 """The time of writing that a sheet names."""
 
 _CHUNK = 1 << 16
 _DELIMITERS = (",", ";", "\t")
+_PRELUDE = re.compile(r'\s*"?sep=|"?Info,Version=|\s*\Z', re.IGNORECASE)
+"""Lines that some programs write before the names of the columns."""
 
 Row = tuple[int, Mapping[str, str]]
 """A row's number, as a spreadsheet shows it, and its cells by column."""
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def format_of(path: Path, named: str = "") -> FileFormat | None:
+    """Return of which format a file is, by its headings, or as it is named; None for our own.
+
+    Raises:
+        StopService: it cannot be read, or it is of no format, of several, or not of the named one.
+    """
+    if named and named not in BY_NAME:
+        raise StopService(f"there is no format {named!r}; there are {', '.join(BY_NAME)}")
+    with _said(path):
+        headings = _headings(path)
+    if named and headings is None:
+        raise StopService(f"{path}: a file of {BY_NAME[named].title} is .csv or .xlsx")
+    if headings is None:
+        return None
+    if named:
+        if missing := sorted(BY_NAME[named].marks - set(headings)):
+            raise StopService(
+                f"{path}: is no {BY_NAME[named].title}: there is no column {missing[0]!r}"
+            )
+        return BY_NAME[named]
+    if own_columns(headings):
+        return None
+    found = recognised(headings, FORMATS)
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
+        raise StopService(f"{path}: may be {names}: say which with --format")
+    return found[0] if found else None
+
+
+def read_rows(path: Path, form: FileFormat | None = None) -> Iterator[Row]:
     """Yield the rows of a file, whose kind its name tells, without holding them.
+
+    Of a file of a format, all columns are read, under their headings; else only ours may be there.
 
     Raises:
         StopService: the file cannot be read; the message says where and what to do.
     """
-    readers = {".csv": _csv_rows, ".json": _json_rows, ".xlsx": _xlsx_rows}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise StopService(f"{path}: a file of cards is .csv, .json or .xlsx")
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise StopService(f"{path}: a file of cards is {KINDS_IN_WORDS}")
+    with _said(path):
+        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            raise StopService(
+                f"{path}: {size >> 20:,} MiB are too many: at most {MAX_FILE_BYTES >> 20:,};"
+                " split it into several files"
+            )
+        if kind == ".json":
+            yield from _json_rows(path)
+        elif kind == ".xlsx":
+            yield from _xlsx_rows(path, form)
+        else:
+            yield from _csv_rows(path, form)
+
+
+@contextlib.contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """Say of what cannot be read where it is, and what to do."""
     try:
-        yield from reader(path)
+        yield
     except OSError as error:
         raise StopService(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise StopService(
             f"{path}: not UTF-8 at byte {error.start}; save it again as `CSV UTF-8`"
         ) from error
+    except csv.Error as error:
+        raise StopService(f"{path}: the first row cannot be read: {error}") from error
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        head = lines.readline(MAX_CELL)
-        named = {one: next(csv.reader([head], delimiter=one), []) for one in _DELIMITERS}
-        delimiter = max(_DELIMITERS, key=lambda one: _known(named[one]))
-        columns, number = _columns(path, named[delimiter]), 1
+def _headings(path: Path) -> list[str] | None:
+    """Return the headings of a file; None where it cannot be a file of others."""
+    match path.suffix.lower():
+        case ".xlsx":
+            return [heading(str(one)) for one in next(_sheet(path), [])]
+        case ".csv":
+            return _csv_head(path).headings
+    return None
+
+
+class _CsvHead(NamedTuple):
+    """What the first lines of a CSV file say: the lines before the names, and the headings."""
+
+    before: int
+    delimiter: str
+    names: list[str]
+    headings: list[str]
+
+
+def _csv_head(path: Path) -> _CsvHead:
+    """Read the names of the columns, of whose letters only ASCII ones count."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        before, head = 0, lines.readline(MAX_HEAD)
+        while head and _PRELUDE.match(head):
+            before, head = before + 1, lines.readline(MAX_HEAD)
+    found = []
+    for sign in _DELIMITERS:
+        names = next(csv.reader([head], delimiter=sign), [])
+        headings = [heading(one) for one in names]
+        marks = max((len(one.marks) for one in recognised(headings, FORMATS)), default=0)
+        found.append((max(marks, _known(names)), _CsvHead(before, sign, names, headings)))
+    return max(found, key=lambda one: one[0])[1]
+
+
+def _csv_rows(path: Path, form: FileFormat | None) -> Iterator[Row]:
+    head = _csv_head(path)
+    encoding = "utf-8-sig" if form is None else text_encoding(path)
+    with path.open(encoding=encoding, newline="") as lines:
+        lines.readline(MAX_HEAD)  # What is not text says so, rather than that it names no column.
+    columns = _columns(path, head.names) if form is None else _headed(path, head.headings)
+    first, number = head.before + 2, head.before + 1
+    with path.open(encoding=encoding, newline="") as lines:
+        for _ in range(head.before + 1):
+            lines.readline(MAX_HEAD)
         try:
-            for number, cells in enumerate(csv.reader(lines, delimiter=delimiter), 2):
+            for number, cells in enumerate(csv.reader(lines, delimiter=head.delimiter), first):
+                if form and form.footer and cells and cells[0].startswith(form.footer):
+                    continue
                 if any(cells):
                     yield number, _cells(path, number, columns, cells)
         except csv.Error as error:
             raise StopService(f"{path}: row {number + 1} cannot be read: {error}") from error
+
+
+def text_encoding(path: Path) -> str:
+    """Return the encoding of a file of others: UTF-8, or that of older Windows programs.
+
+    Raises:
+        StopService: some lines are UTF-8 and others are not.
+    """
+    utf8 = other = 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE), b""), 1):
+            if line.isascii():
+                continue
+            try:
+                line.decode()
+                utf8 = utf8 or (number if not line.startswith(codecs.BOM_UTF8) else 0)
+            except UnicodeDecodeError:
+                other = other or number
+            if utf8 and other:
+                raise StopService(
+                    f"{path}: line {utf8} is UTF-8 and line {other} is not; save it again as"
+                    " `CSV UTF-8`"
+                )
+    return "cp1252" if other else "utf-8-sig"
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
@@ -113,7 +243,20 @@ def _object(path: Path, number: int, found: Mapping[str, Any]) -> dict[str, str]
     return {name: _text(path, number, value) for name, value in cells.items()}
 
 
-def _xlsx_rows(path: Path) -> Iterator[Row]:
+def _xlsx_rows(path: Path, form: FileFormat | None) -> Iterator[Row]:
+    rows = _sheet(path)
+    names = [str(one) for one in next(rows, [])]
+    columns = _columns(path, names) if form is None else _headed(path, list(map(heading, names)))
+    for number, cells in enumerate(rows, 2):
+        texts = [_cell_text(one) for one in cells]
+        if form and form.footer and texts and texts[0].startswith(form.footer):
+            continue
+        if any(texts):
+            yield number, _cells(path, number, columns, texts)
+
+
+def _sheet(path: Path) -> Iterator[list[Any]]:
+    """Return the rows of the first sheet, once its size is known."""
     try:
         with zipfile.ZipFile(path) as parts:
             size = sum(one.file_size for one in parts.infolist())
@@ -136,11 +279,7 @@ def _xlsx_rows(path: Path) -> Iterator[Row]:
         *(zlib.error, NotImplementedError, RuntimeError),  # of a part that cannot be unpacked
     ) as error:
         raise StopService(f"{path}: not an XLSX file that can be read: {error}") from error
-    columns = _columns(path, [str(one) for one in next(rows, [])])
-    for number, cells in enumerate(rows, 2):
-        texts = [_cell_text(one) for one in cells]
-        if any(texts):
-            yield number, _cells(path, number, columns, texts)
+    return iter(rows)
 
 
 def _extent(parts: zipfile.ZipFile, name: str) -> int:
@@ -181,12 +320,22 @@ def _columns(path: Path, names: Sequence[str]) -> list[str]:
         said = ", ".join(f"`{one[:40]}`" for one in unknown[:5]) or "nothing"
         raise StopService(
             f"{path}: the first row names the columns; {said} is none. Known are"
-            f" reference, quantity, {', '.join(COLUMNS)}"
+            f" reference, quantity, product, {', '.join(COLUMNS)}; or it is a file of others whose"
+            f" columns are not complete: {', '.join(BY_NAME)}"
         )
+    _no_column_twice(path, columns)
+    return columns
+
+
+def _headed(path: Path, headings: list[str]) -> list[str]:
+    _no_column_twice(path, [one for one in headings if one])
+    return headings
+
+
+def _no_column_twice(path: Path, columns: Sequence[str]) -> None:
     if len(set(columns)) != len(columns):
         twice = next(one for one in columns if columns.count(one) > 1)
-        raise StopService(f"{path}: there are two columns `{twice}`")
-    return columns
+        raise StopService(f"{path}: there are two columns `{twice[:40]}`")
 
 
 def _cells(path: Path, number: int, columns: list[str], cells: Sequence[str]) -> dict[str, str]:
@@ -230,7 +379,14 @@ class CsvWriter:
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write rows."""
-        self._writer.writerows([defused(row[name]) for name in COLUMNS] for row in rows)
+        self._writer.writerows(
+            # Of a hundred thousand rows most cells need no second look.
+            [
+                value if value.__class__ is not str or value[:1] not in FORMULA else defused(value)
+                for value in map(row.__getitem__, COLUMNS)
+            ]
+            for row in rows
+        )
 
     def take(self) -> bytes:
         """Return what was written since the last time."""

@@ -33,10 +33,17 @@ COLUMNS = (
 TOLD = ("status", "price", "price_currency", "price_source", "price_as_of", "station", "scanned")
 """Columns that are read over: they say what no file decides."""
 
-READ = frozenset({*COLUMNS, "reference", "quantity"}) - {*TOLD, "confidence"}
+READ = frozenset({*COLUMNS, "reference", "quantity", "product"}) - {*TOLD, "confidence"}
 """The columns that are read."""
 
 MAX_QUANTITY = 1000
+SET = "set"
+"""The column, as words of a file name it, whose values are the sets that are known."""
+
+MARKETS = ("tcgplayer", "cardmarket")
+"""Marketplaces whose numbers of products the catalogue has."""
+
+_PRODUCT = re.compile(r"[0-9]{1,12}")
 _LANGUAGES = {
     **dict.fromkeys(("en", "english"), "en"),
     **dict.fromkeys(("fr", "french"), "fr"),
@@ -96,8 +103,9 @@ class PrintedCard:
 class CardRow:
     """What a row says: an item in a version, or a reference and how many; a printing; values.
 
-    The printing is named by `card_id`, or by set and number; `name` must be one of its names.
-    `values` holds what is set, and, for an item, what is cleared.
+    The printing is named by `card_id`, by the number that a marketplace gives it (`product`:
+    `tcgplayer:42382`), or by set and number; `name` must be one of its names. `values` holds what
+    is set, and, for an item, what is cleared.
     """
 
     item: UUID | None
@@ -109,6 +117,7 @@ class CardRow:
     number: str
     name: str
     values: ItemValues
+    product: str = ""
 
 
 class RowFault(ValueError):
@@ -168,9 +177,10 @@ def read_row(cells: Mapping[str, str], words: Mapping[tuple[str, str], str]) -> 
         reference=_line("reference", texts["reference"]),
         quantity=_whole("quantity", texts["quantity"] or "1", MAX_QUANTITY),
         card_id=texts["card_id"],
-        set_name=(texts["set_id"] or texts["set_name"]).lower(),
+        set_name=_set_name(texts["set_id"] or texts["set_name"], words),
         number=texts["number"],
         name=texts["name"],
+        product=_product(texts["product"]),
         values=ItemValues(
             **wanted, cleared=tuple(cast("Clearable", one) for one in sorted(cleared))
         ),
@@ -183,11 +193,13 @@ def printing_of_row(row: CardRow, found: Collection[PrintedCard]) -> Card | None
     Raises:
         RowFault: none or several fit.
     """
-    if not row.card_id and not (row.set_name and row.number):
+    if not row.card_id and not found and not (row.set_name and row.number):
+        if row.product:
+            raise RowFault(f"the catalogue has no product {row.product}; give set and number, too")
         if row.item is not None:
             return None
         raise RowFault("which card? give `card_id`, or `set_id` and `number`")
-    named = row.card_id or f"{row.set_name} {row.number}"
+    named = row.card_id or f"{row.set_name} {row.number}".strip() or row.product
     if not found:
         raise RowFault(f"no station and no catalogue knows a card {named[:80]!r}")
     fitting = [one for one in found if one.is_called(row.name)]
@@ -235,14 +247,14 @@ def parse_money(text: str, currency: str) -> Money:
 
 def defused(value: Any) -> Any:
     """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _undefused(text: str) -> str:
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
 
 
 def _paid(texts: Mapping[str, str]) -> Money | None:
@@ -275,6 +287,47 @@ def _whole(name: str, text: str, most: int) -> int:
     return int(plain)
 
 
+def _set_name(text: str, words: Mapping[tuple[str, str], str]) -> str:
+    """Return a set's name in lower case, or what a word of the file stands for."""
+    return words.get((SET, text.lower()), text.lower())
+
+
+def _product(text: str) -> str:
+    market, sign, number = text.lower().partition(":")
+    if text and not (market in MARKETS and sign and _PRODUCT.fullmatch(number)):
+        raise RowFault(f"`product` is such as `tcgplayer:42382`, not {text[:40]!r}")
+    return text.lower()
+
+
+def read_amount(name: str, text: str, currency: str) -> Money | None:
+    """Return an amount of a file of others, such as `1,234.5600` or `$2.50`; None where empty.
+
+    Raises:
+        RowFault: it is none, or has parts of the smallest unit.
+    """
+    plain = text.strip().lstrip("$€£").strip()
+    if "," in plain and "." in plain:
+        plain = plain.replace(",", "")
+    if "." in plain:
+        plain = plain.rstrip("0").rstrip(".") or "0"
+    try:
+        return parse_money(plain, currency) if plain else None
+    except ValueError as error:
+        raise RowFault(f"{name}: {error}") from None
+
+
+def count_of(name: str, text: str) -> int:
+    """Return a number of cards, 0 where the text is empty.
+
+    Raises:
+        RowFault: it is no number from 0 to a million.
+    """
+    plain = text.strip().removesuffix(".0")
+    if plain and not (plain.isascii() and plain.isdigit() and len(plain) <= 6):
+        raise RowFault(f"`{name}` is a number of cards, not {text[:40]!r}")
+    return int(plain or 0)
+
+
 def _value(name: str, text: str, words: Mapping[tuple[str, str], str]) -> object:
     if name in _TEXTS:
         return _line(name, text)
@@ -305,9 +358,11 @@ def read_word(text: str) -> tuple[tuple[str, str], str]:
     place, sign, value = text.rpartition("=")
     name, colon, word = place.partition(":")
     known = WORDS.get(name)
-    if not sign or not colon or not word.strip() or known is None:
+    if not sign or not colon or not word.strip() or (known is None and name != SET):
         message = f"{text[:80]!r}: a column, a word and its value are expected: condition:VG=lp"
         raise ValueError(message)
+    if known is None:
+        return (name, word.strip().lower()), value.strip().lower()
     code = known.get(value.strip().lower().replace("_", "-"))
     if code is None:
         message = f"{text[:80]!r}: `{name}` knows {', '.join(known)}"

@@ -54,6 +54,7 @@ _WRITES: tuple[tuple[re.Pattern[str], Role], ...] = (
     (re.compile(r"/reviews/[^/]+/rescan\Z"), Role.OPERATOR),
     (re.compile(r"/reviews(/[^/]+(/undo)?)?\Z"), Role.OPERATOR),
     (re.compile(r"/items/(add|import|preview|change|views(/remove)?|undo/[^/]+)\Z"), Role.OPERATOR),
+    (re.compile(r"/items/market-(differences|files(/[^/]+/take-back)?)\Z"), Role.OPERATOR),
     (re.compile(_CHANGES), Role.OPERATOR),
     (re.compile(r"/held-prices/[^/]+/[^/]+\Z"), Role.REVIEWER),
     (re.compile(r"/(dead-letters|jobs|providers)/.+\Z"), Role.ADMIN),

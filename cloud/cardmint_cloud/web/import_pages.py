@@ -12,11 +12,14 @@ from litestar.di import NamedDependency
 from litestar.params import MultipartBody
 from litestar.response import Template
 
-from cardmint_cloud.adapters.card_files import read_rows
+from cardmint_cloud.adapters.postgres.queries import catalogue
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_rows import COLUMNS, WORDS, read_word
+from cardmint_cloud.domain.market_formats import BY_NAME
 from cardmint_cloud.errors import Conflict, StopService
-from cardmint_cloud.item_import import ImportReport, check_rows, import_rows
+from cardmint_cloud.file_import import check_file
+from cardmint_cloud.file_import import import_file as import_file_of
+from cardmint_cloud.item_import import ImportReport
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.rendering import htmx_target, render_page
 
@@ -33,6 +36,7 @@ class ImportForm:
     file: UploadFile | None = None
     act: str = "preview"
     words: list[str] | str = field(default_factory=list)
+    form: str = ""
 
 
 @get("/items/import")
@@ -57,21 +61,25 @@ async def import_file(
     async with shop.importing, _kept(data.file) as kept:
         try:
             report = await (
-                import_rows(
+                import_file_of(
                     shop.pool,
                     shop.tenant,
-                    read_rows(kept),
+                    kept,
                     words,
+                    named=data.form,
+                    called=data.file.filename,
                     user=user_of(request),
                     now=shop.clock(),
                 )
                 if done
-                else check_rows(shop.pool, shop.tenant, read_rows(kept), words)
+                else check_file(
+                    shop.pool, shop.tenant, kept, words, named=data.form, called=data.file.filename
+                )
             )
         except (StopService, Conflict) as fault:
             said = str(fault).replace(str(kept), PurePath(data.file.filename).name)
-            return await _page(request, shop, problem=said, status=422)
-    return await _page(request, shop, report=report, done=done, words=chosen)
+            return await _page(request, shop, form=data.form, problem=said, status=422)
+    return await _page(request, shop, report=report, done=done, words=chosen, form=data.form)
 
 
 @asynccontextmanager
@@ -93,6 +101,7 @@ async def _page(
     report: ImportReport | None = None,
     done: bool = False,
     words: list[str] | None = None,
+    form: str = "",
     problem: str = "",
     status: int = 200,
 ) -> Template:
@@ -106,6 +115,9 @@ async def _page(
             done=done,
             words=[one for one in words or [] if one],
             values={name: sorted(set(known.values())) for name, known in WORDS.items()},
+            sets=await catalogue.set_names(connection) if report and report.words else {},
+            formats=BY_NAME.values(),
+            form=form,
             columns=COLUMNS,
             problem=problem,
             megabytes=MAX_FILE >> 20,

@@ -1,6 +1,7 @@
 """The pages of items: found by a query, changed one by one or together, downloaded."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -19,9 +20,10 @@ from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, pa
 from cardmint_cloud.domain.items import HELD, ItemStatus
 from cardmint_cloud.domain.person_references import with_names
 from cardmint_cloud.domain.spelling import corrected, plain_words
+from cardmint_cloud.domain.written_formats import WRITTEN
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
-from cardmint_cloud.item_export import item_file
+from cardmint_cloud.item_export import format_file, item_file
 from cardmint_cloud.item_import import add_cards
 from cardmint_cloud.saved_views import save_view
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
@@ -387,16 +389,23 @@ async def changes(shop: NamedDependency[PageContext]) -> Template:
 async def download(
     form: FromPath[str], shop: NamedDependency[PageContext], q: FromQuery[str] = ""
 ) -> Response[Any]:
-    """Download all items that a query finds, as `csv`, `json` or `xlsx`."""
+    """Download all items that a query finds, as `csv`, `json` or `xlsx`, or in another's format."""
     query, fault = _parsed(shop, q)
     if query is None:
         raise ValidationException(str(fault))
-    if form not in MEDIA_TYPES:
-        raise ValidationException("A download is csv, json or xlsx.")
-    name = f"cards-{shop.clock():%Y-%m-%d}.{form}"
+    written = WRITTEN.get(form)
+    if written is None and form not in MEDIA_TYPES:
+        raise ValidationException(f"A download is csv, json, xlsx, {', '.join(WRITTEN)}.")
+    today, kind = shop.clock().date(), "csv" if written else form
+    pieces = (
+        format_file(shop.engine, shop.tenant, query, written, today=today, left_out=Counter())
+        if written
+        else item_file(shop.engine, shop.tenant, query, form)
+    )
+    name = f"{written.name if written else 'cards'}-{today}.{kind}"
     return Stream(
-        item_file(shop.engine, shop.tenant, query, form),
-        media_type=MEDIA_TYPES[form],
+        pieces,
+        media_type=MEDIA_TYPES[kind],
         headers={
             "content-disposition": f'attachment; filename="{name}"',
             "cache-control": "no-store",

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4, uuid5
 
 from cardmint_cloud.accounts import digest_of
 from cardmint_cloud.adapters.postgres import factors as factor_rows
-from cardmint_cloud.adapters.postgres import feed, identities
+from cardmint_cloud.adapters.postgres import feed, identities, markets
 from cardmint_cloud.adapters.postgres.connection import (
     Pool,
     TenantDatabase,
@@ -18,6 +18,7 @@ from cardmint_cloud.adapters.postgres.fleet import desired, stations
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.adapters.postgres.row_security import TENANT_TABLES
 from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.domain.market_stock import Listing, Offer, Sort
 from cardmint_cloud.domain.permissions import Role, Scope
 from cardmint_cloud.fleet import artifact_file
 from cardmint_cloud.ingest.commit import commit
@@ -29,7 +30,7 @@ from cardmint_cloud.saved_views import save_view
 from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.view_links import ViewLinks
 from cardmint_cloud.web.item_forms import packed
-from cardmint_contracts.cards import Card, Decision, Image, ScanDefaults
+from cardmint_contracts.cards import Card, Decision, Image, Money, ScanDefaults
 from cardmint_contracts.changes import ItemValues
 from cardmint_contracts.control import Manifest
 from cardmint_contracts.events import CardScanned
@@ -83,6 +84,7 @@ class TenantIds:
     station: str
     station_code: str
     webhook: str
+    market_file: str
 
 
 def unknown_ids(like: TenantIds) -> TenantIds:
@@ -119,6 +121,7 @@ def unknown_ids(like: TenantIds) -> TenantIds:
         station="none-side",
         station_code="AAAA-BBBB-CCCC-DDDD",
         webhook=str(uuid4()),
+        market_file=str(uuid4()),
     )
 
 
@@ -237,6 +240,7 @@ async def fill_every_table(
 
     own = TenantDatabase(pool, tenant)
     await save_view(own, tenant, f"kept by {mark}", f"lot:{place.lot}", now=NOW)
+    market_file = await _on_sale(own, tenant, mark, card, first.scan)
     # A name for 192.0.2.7, an address of documentation: nothing is ever sent there.
     webhooks, target = webhooks_of(accounts), f"https://3221225991/of-{mark}"
     webhook, _ = await webhooks.make(target, (), by=owner_of, now=NOW)
@@ -283,7 +287,26 @@ async def fill_every_table(
         station=station,
         station_code=code,
         webhook=str(webhook),
+        market_file=str(market_file),
     )
+
+
+async def _on_sale(own: TenantDatabase, tenant: str, mark: str, card: Card, item: UUID) -> UUID:
+    """Put a card on sale, and sell it; return the name of the file that says so."""
+    sku, file = f"sku of {mark}", uuid4()
+    listing = Listing(sku=sku, sort=Sort(card.id, "en", "normal", "", "near_mint"), listed=0)
+    cells = {"product_name": card.name}
+    told = [Offer(sku=sku, listed=0, delta=1, price=Money(minor=5, currency="USD"))]
+    sold = (f"order of {mark}", sku)
+    async with own.transaction() as connection:
+        await markets.learn(
+            connection, tenant, "tcgplayer", [(listing, cells)], currency="USD", now=NOW
+        )
+        await markets.make_file(connection, tenant, "tcgplayer", file, told, now=NOW)
+        await markets.add_sale(
+            connection, tenant, "tcgplayer", sold, change=uuid4(), items=[item], now=NOW
+        )
+    return file
 
 
 async def digest_of_rows(owner: Pool, tenant: str) -> dict[str, str]:

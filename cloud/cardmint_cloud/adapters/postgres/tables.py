@@ -492,6 +492,13 @@ catalogue_printings = Table(
 )
 
 Index("catalogue_printings_set", catalogue_printings.c.set_id, catalogue_printings.c.place)
+for _market in ("tcgplayer", "cardmarket"):
+    Index(
+        f"catalogue_printings_{_market}",
+        text(f"jsonb_path_query_array(facts, '$.**.{_market}')"),
+        postgresql_using="gin",
+        _table=catalogue_printings,
+    )
 
 Index("events_subject", events.c.tenant, events.c.subject)
 Index(
@@ -624,6 +631,61 @@ saved_views = Table(
     Column("made_at", Moment, nullable=False),
     PrimaryKeyConstraint("tenant", "name"),
 )
+market_listings = Table(
+    "market_listings",
+    metadata,
+    _tenant(),
+    Column("market", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("card_id", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("finish", Text, nullable=False),
+    Column("edition", Text, nullable=False),
+    Column("condition", Text, nullable=False),
+    Column("cells", JSONB, nullable=False),
+    Column("listed", Integer, nullable=False),
+    Column("price_minor", BigInteger),
+    Column("price_currency", Text, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "market", "sku"),
+)
+market_files = Table(
+    "market_files",
+    metadata,
+    _tenant(),
+    Column("file", Uuid, nullable=False),
+    Column("market", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("taken_back_at", Moment),
+    PrimaryKeyConstraint("tenant", "file"),
+)
+market_file_rows = Table(
+    "market_file_rows",
+    metadata,
+    _tenant(),
+    Column("file", Uuid, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("listed", Integer, nullable=False),
+    Column("delta", Integer, nullable=False),
+    Column("price_minor", BigInteger, nullable=False),
+    Column("price_currency", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "file", "sku"),
+    ForeignKeyConstraint(
+        ["tenant", "file"], ["market_files.tenant", "market_files.file"], ondelete="CASCADE"
+    ),
+)
+market_sales = Table(
+    "market_sales",
+    metadata,
+    _tenant(),
+    Column("market", Text, nullable=False),
+    Column("order_number", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("change", Uuid, nullable=False),
+    Column("items", ARRAY(Uuid), nullable=False),
+    Column("taken_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "market", "order_number", "sku", "change"),
+)
 view_links = Table(
     "view_links",
     metadata,
@@ -739,6 +801,13 @@ webhook_deliveries = Table(
     Column("answer", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "id"),
     _of_webhook(),
+)
+Index(
+    "market_sales_of",
+    market_sales.c.tenant,
+    market_sales.c.market,
+    market_sales.c.sku,
+    market_sales.c.taken_at,
 )
 Index("webhook_secrets_of", webhook_secrets.c.tenant, webhook_secrets.c.webhook)
 Index(

@@ -236,6 +236,28 @@ def desk(*, items: int, changed: int, database: str | None, as_json: bool) -> No
 
 @cloud.command()
 @click.option(
+    "--items",
+    type=click.IntRange(100, 1_000_000),
+    default=100_000,
+    show_default=True,
+    help="How many items are written, and read again.",
+)
+@_database
+@_json
+def files(*, items: int, database: str | None, as_json: bool) -> None:
+    """Measure files of cards: written, checked, imported; exit with 1 if a round trip loses any."""
+    from cardmint_lab.cloud import card_files as measured
+    from cardmint_lab.cloud.test_bed import GivenServers
+
+    given = GivenServers(database=database)
+    report = measured.run(items=items, given=given, say=_say(as_json))
+    _print(report, measured.report_lines(report), as_json=as_json)
+    if report.lost:
+        sys.exit(1)
+
+
+@cloud.command()
+@click.option(
     "--scans",
     type=click.IntRange(1, 100_000),
     default=10_000,

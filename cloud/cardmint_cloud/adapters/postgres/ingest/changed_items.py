@@ -6,7 +6,7 @@ from uuid import UUID
 from cardmint_cloud.adapters.postgres.columns import printing_of
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.domain.item_changes import additions_undone
-from cardmint_cloud.domain.item_rows import PrintedCard
+from cardmint_cloud.domain.item_rows import MARKETS, PrintedCard
 from cardmint_contracts.cards import Card
 from cardmint_contracts.changes import ItemsGroup
 from cardmint_contracts.events import ItemsAdded, ItemsChanged
@@ -39,6 +39,14 @@ SELECT c.card_id, c.name, c.number, c.set_id, s.name, c.words,
   FROM catalogue_sets s JOIN catalogue_printings c USING (set_id)
  WHERE lower(s.set_id) = ANY($2::text[]) OR lower(s.name) = ANY($2::text[])
     OR lower(s.code) = ANY($2::text[])"""
+_OF_PRODUCTS = """
+SELECT n.product, c.card_id, c.name, c.number, c.set_id, s.name AS set_name, c.words
+  FROM unnest($1::bigint[]) AS n (product)
+       JOIN catalogue_printings c
+         ON jsonb_path_query_array(c.facts, '$.**.{market}') @> jsonb_build_array(n.product)
+       JOIN catalogue_sets s USING (set_id)"""
+"""Each market has an index of this expression: `catalogue_printings_{market}`."""
+
 EVENTS = 16
 """Events of a change that are read at a time: 1,000 items each at most."""
 
@@ -99,3 +107,17 @@ async def printings_of_sets(
     """
     found = await connection.fetch(_OF_SETS, tenant, list(sets)) if sets else []
     return [(row["names"], PrintedCard(card=printing_of(row), words=row["words"])) for row in found]
+
+
+async def printings_of_products(
+    connection: PostgresConnection, products: Collection[str]
+) -> dict[str, list[PrintedCard]]:
+    """Return the printings to which the catalogue gives a market's number (`tcgplayer:42382`)."""
+    found: dict[str, list[PrintedCard]] = {}
+    for market in MARKETS:
+        numbers = [int(one.partition(":")[2]) for one in products if one.startswith(f"{market}:")]
+        statement = _OF_PRODUCTS.format(market=market)
+        for row in await connection.fetch(statement, numbers) if numbers else []:
+            printed = PrintedCard(card=printing_of(row), words=row["words"])
+            found.setdefault(f"{market}:{row['product']}", []).append(printed)
+    return found

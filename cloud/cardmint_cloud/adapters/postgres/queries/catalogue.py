@@ -1,9 +1,10 @@
 """Queries over the shared catalogue: its age, sets, and printings."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping, and_, func, select
+from sqlalchemy import RowMapping, and_, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.queries.inventory import like_pattern, rows
@@ -130,3 +131,30 @@ async def finishes_by_card(
     statement = select(_p.c.card_id, _p.c.finishes).where(_p.c.card_id.in_(card_ids))
     found = (await connection.execute(statement)).all()
     return {card_id: list(finishes) for card_id, finishes in found if finishes}
+
+
+async def set_prints(connection: AsyncConnection) -> dict[str, tuple[str, str]]:
+    """Return the code and the size that each set prints on its cards, by its identifier."""
+    statement = select(_s.c.set_id, _s.c.code, _s.c.official)
+    found = (await connection.execute(statement)).all()
+    return {set_id: (code, str(official or "")) for set_id, code, official in found}
+
+
+async def set_names(connection: AsyncConnection) -> dict[str, str]:
+    """Return the names of all sets by their identifiers, in the order of the names."""
+    statement = select(_s.c.set_id, _s.c.name).order_by(func.lower(_s.c.name), _s.c.set_id)
+    return {row.set_id: row.name for row in await connection.execute(statement)}
+
+
+async def cardmarket_products(
+    connection: AsyncConnection, card_ids: Collection[str]
+) -> dict[str, str]:
+    """Return Cardmarket's product of each printing that has one alone."""
+    products = func.jsonb_path_query_array(_p.c.facts, literal_column("'$.**.cardmarket'"))
+    statement = select(_p.c.card_id, products).where(_p.c.card_id.in_(card_ids))
+    found: dict[str, str] = {}
+    for card_id, numbers in (await connection.execute(statement)).all():
+        alone = {one for one in numbers if one is not None}
+        if len(alone) == 1:
+            found[card_id] = str(alone.pop())
+    return found
