@@ -267,6 +267,13 @@ def masked(text: str, ids: TenantIds) -> str:
     return text
 
 
+def _tells(text: str, mark: str) -> bool:
+    """Whether a text has a mark; a number within a longer one, such as a metric's sum, is none."""
+    if mark.isdigit():
+        return re.search(rf"(?<![\d.]){mark}(?![\d.])", text) is not None
+    return mark in text
+
+
 def shown(answer: httpx.Response, ids: TenantIds) -> tuple[int, str, str, str]:
     """Return what of an answer must not depend on whose identifiers were asked for."""
     return (
@@ -369,7 +376,7 @@ async def test_another_tenants_ids_are_nobodys_on_every_route(
                 answer = await walk.answer(asker, asked)
                 answers.append(shown(answer, ids))
                 told = masked(f"{answer.headers}{answer.text}", ids)
-                assert not [mark for mark in marks if mark in told], (asker.name, asked)
+                assert not [mark for mark in marks if _tells(told, mark)], (asker.name, asked)
                 if asked.method != "GET":
                     await _as_before(owner, sessions)
             same = answers[0] == answers[1]
@@ -397,7 +404,7 @@ async def _as_before(owner: Pool, sessions: list[Any]) -> None:
         "DELETE FROM saved_views WHERE tenant = $1 AND name NOT LIKE 'kept by %'", OWN
     )
     await owner.execute(
-        "DELETE FROM webhooks WHERE tenant = $1 AND url = 'https://192.0.2.7/new'", OWN
+        "DELETE FROM webhooks WHERE tenant = $1 AND url = 'https://3221225991/new'", OWN
     )
     await owner.execute(
         "DELETE FROM view_links WHERE tenant = $1 AND name <> $2", OWN, f"view of {OWN}"
@@ -463,7 +470,7 @@ async def test_what_is_beyond_a_reach_is_nobodys_on_every_route(
                 answer = await walk.answer(asker, asked)
                 answers.append(shown(answer, ids))
                 told = masked(f"{answer.headers}{answer.text}", ids)
-                assert not [mark for mark in marks if mark in told], (asker.name, asked, told)
+                assert not [mark for mark in marks if _tells(told, mark)], (asker.name, asked, told)
                 if asked.path.startswith(("/account", "/log")):
                     await _as_before(owner, sessions)
             same = answers[0] == answers[1]
