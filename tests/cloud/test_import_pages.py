@@ -88,7 +88,7 @@ async def test_a_file_is_looked_at_imported_once_and_taken_back(
 async def test_unknown_words_are_asked_about(pool: Pool, site: httpx.AsyncClient) -> None:
     cards = file(f"a,{FOX.id},2,VG+", f"b,{OWL.id},1,nm")
     looked = await put(site, cards)
-    assert "condition “vg+”, 1 rows" in looked
+    assert "condition “vg+”, 1 row<" in looked
     assert '<option value="condition:vg+=lightly_played">' in looked
     told = await put(site, cards, words=("", "condition:vg+=lightly_played"))
     assert "3 added" in told
