@@ -15,7 +15,7 @@ from cardmint_edge.domain.config import (
     QualityConfig,
     RecognitionConfig,
 )
-from cardmint_edge.domain.decide import Verdict, is_settled, judge, likeliest
+from cardmint_edge.domain.decide import Verdict, is_settled, judge, rank
 from cardmint_edge.domain.evidence import (
     Candidate,
     Evidence,
@@ -218,6 +218,20 @@ def test_a_card_with_another_number_is_asked_about_however_likely_it_is() -> Non
     assert (found.decision, found.reasons) == (Decision.REVIEW, (Reason.OTHER_NUMBER,))
 
 
+def test_a_reprint_that_is_printed_like_its_original_is_asked_about() -> None:
+    """The original, with the same number, name and picture, may be what the pack lacks."""
+    sure = replace(READ, number_lead=9.0, name_lead=9.0, health=0.0)
+    reprint = replace(
+        seen("a", 0.99, sure, inliers=200), card=Card(id="a", name="a", set_id="cel25c")
+    )
+    found = judged(reprint)
+    assert found.confidence > POLICY.accept
+    assert (found.decision, found.reasons) == (Decision.REVIEW, (Reason.SAME_ART,))
+    original = replace(seen("b", 0.99, replace(sure, number_lead=2.0), art="a"))
+    assert judged(reprint, original).reasons.count(Reason.SAME_ART) == 1
+    assert judged(seen("b", 0.99, sure, inliers=200)).decision is Decision.ACCEPT
+
+
 def test_what_no_picture_tells_is_asked_about_by_rule() -> None:
     for quality, reasons in (
         (FrameQuality(several_cards=True), (Reason.SEVERAL_CARDS,)),
@@ -314,12 +328,12 @@ def test_what_is_no_card_of_the_catalogue_is_rejected_where_that_is_clear(
 
 def test_print_is_searched_only_while_the_card_is_not_settled() -> None:
     evidence = Evidence(candidates=(seen("b", 0.2), seen("a", 1.0, READ)), quality=CLEAR)
-    best = likeliest(evidence, POLICY)
+    best = rank(evidence, POLICY).likeliest
     assert is_settled(evidence, POLICY, 0.99)
     assert best is not None
     assert best.card.id == "a"
     assert not is_settled(replace(evidence, candidates=evidence.candidates[:1]), POLICY, 0.99)
-    assert likeliest(replace(evidence, candidates=()), POLICY) is None
+    assert rank(replace(evidence, candidates=()), POLICY).likeliest is None
 
 
 def test_light_on_the_number_is_glare_and_a_white_card_is_not() -> None:

@@ -128,6 +128,9 @@ class MatcherConfig:
     """Number of quads that are hashed in all rounds."""
     nearest: int = 8
     """Number of references, nearest by hash, taken for each quad; also the most compared in all."""
+    promising: int = 3
+    """Number of references, the nearest of a round, after which the others are not compared where
+    all were unlike. Source: 0108."""
     resembling: int = 4
     """Number of references, most similar by embedding, that are compared."""
     rivals: int = 2
@@ -297,6 +300,8 @@ class PolicyConfig:
     """How much likelier than any printing none of them must be: 0074."""
     least_name: int = 4
     """Letters from which a name is not read by chance."""
+    reprints: tuple[str, ...] = ("cel25c",)
+    """Sets whose cards bear number, total, name and picture of another set's card: 0108."""
     compared_prints: int = 4
     """How many cards, found by print, are compared with their own pictures."""
     candidates: int = 5
