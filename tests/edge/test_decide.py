@@ -216,6 +216,30 @@ def test_a_card_with_another_number_is_asked_about_however_likely_it_is() -> Non
     found = judged(seen("a", 0.99, other, inliers=200))
     assert found.confidence > POLICY.accept
     assert (found.decision, found.reasons) == (Decision.REVIEW, (Reason.OTHER_NUMBER,))
+    faint = replace(other, number=-4.35, number_lead=-1.99, attack=3.0)
+    assert Reason.OTHER_NUMBER in judged(seen("a", 0.83, faint, inliers=134)).reasons
+    unread = replace(faint, number=-9.0, number_lead=-2.0)
+    assert judged(seen("a", 0.99, unread, inliers=200)).decision is Decision.ACCEPT
+
+
+def test_a_number_and_a_name_agree_only_as_far_as_no_printing_of_the_name_reads_as_well() -> None:
+    """A full art and its regular printing, told apart by a blurred number alone."""
+    near = replace(READ, number=-0.7, number_lead=5.7, name_lead=3.6, health_lead=4.6)
+    far = replace(near, number=-2.3, number_lead=4.1)
+    one = replace(seen("a", None, near), card=Card(id="a", name="Pidgeot EX"))
+    other = replace(seen("b", None, far), card=Card(id="b", name="Pidgeot EX"))
+    both = Evidence(candidates=(one, other), quality=CLEAR, searched=True)
+    assert Reason.SMALL_MARGIN in judge(both, PolicyConfig()).reasons
+    stranger = replace(other, card=Card(id="b", name="Sandile"))
+    same = replace(other, prints=near)
+    rows = {
+        rival.card.name + str(rival.prints == near): evidence_rows(
+            Evidence(candidates=(one, rival), quality=CLEAR), POLICY
+        )[0, KINDS.index("number_and_name")]
+        for rival in (other, stranger, same)
+    }
+    assert rows["Pidgeot EXFalse"] == 0
+    assert rows["SandileFalse"] == rows["Pidgeot EXTrue"] == pytest.approx(3.6)
 
 
 def test_a_reprint_that_is_printed_like_its_original_is_asked_about() -> None:

@@ -292,6 +292,8 @@ class PolicyConfig:
     """The same of two leads together."""
     clear_number: float = -2.0
     """Score (log) above which a number was read."""
+    rival_number: float = -3.0
+    """The same of another number than the printing's, whose own was not: 0108."""
     clear_name: float = -5.0
     """Score (log) from which a name was read."""
     clear_name_lead: float = 4.0

@@ -159,7 +159,7 @@ def _other_number_is_clear(candidate: Candidate, policy: PolicyConfig) -> bool:
     if prints is None or prints.number >= policy.clear_number:
         return False
     # The lead is negative by as much as the rival is better: was the rival read?
-    return prints.number - prints.number_lead >= policy.clear_number
+    return prints.number - prints.number_lead >= policy.rival_number
 
 
 def _rules(quality: FrameQuality, ranked: Ranked, policy: PolicyConfig) -> Iterator[Reason]:
