@@ -11,7 +11,7 @@ import pytest
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.config import FinderConfig, MatcherConfig, PolicyConfig, RecognitionConfig
+from cardmint_edge.domain.config import FinderConfig, PolicyConfig
 from cardmint_edge.domain.decide import rank
 from cardmint_edge.domain.evidence import PrintScores
 from cardmint_edge.domain.reading.clear_numbers import ReadNumber, unknown_number
@@ -119,30 +119,6 @@ def test_a_stranger_is_for_a_person(fictional: Path, pack: Pack) -> None:
     seen = without.recognise(laid((scan_of(fictional, UNIQUE), (600, 450), 600, 0)))
     assert (seen.decision, seen.card) == (Decision.REVIEW, None)
     assert "low-confidence" in seen.reasons
-
-
-class CountingGallery(ReducedGallery):
-    """A pack's gallery that counts the references which are compared."""
-
-    compared = 0
-
-    def reference(self, row: int) -> Reference:
-        self.compared += 1
-        return super().reference(row)
-
-
-def test_others_are_not_compared_where_the_nearest_are_unlike(fictional: Path, pack: Pack) -> None:
-    rows = {pack.printing(row).id: row for row in range(len(pack.hashes))}
-    compared = {}
-    for name in (UNIQUE, "emb-31"):
-        for promising in (3, 100):
-            gallery = CountingGallery(pack, {rows["emb-31"]})
-            config = RecognitionConfig(matcher=MatcherConfig(promising=promising))
-            by_picture = CardRecogniser(gallery, clock=time.perf_counter, config=config)
-            by_picture.recognise(laid((scan_of(fictional, name), (600, 450), 600, 0)))
-            compared[name, promising] = gallery.compared
-    assert compared[UNIQUE, 3] == compared[UNIQUE, 100]
-    assert compared["emb-31", 3] < compared["emb-31", 100]
 
 
 def test_another_name_on_the_card_lowers_the_confidence(fictional: Path, pack: Pack) -> None:

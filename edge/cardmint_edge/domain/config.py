@@ -128,9 +128,6 @@ class MatcherConfig:
     """Number of quads that are hashed in all rounds."""
     nearest: int = 8
     """Number of references, nearest by hash, taken for each quad; also the most compared in all."""
-    promising: int = 3
-    """Number of references, the nearest of a round, after which the others are not compared where
-    all were unlike. Source: 0108."""
     resembling: int = 4
     """Number of references, most similar by embedding, that are compared."""
     rivals: int = 2

@@ -114,9 +114,6 @@ class PictureSearch:
     def _is_like(self, one: ComparedRow) -> bool:
         return one.comparison.likeness >= self._config.policy.likeness
 
-    def _is_promising(self, one: ComparedRow) -> bool:
-        return one.comparison.likeness >= self._config.policy.unlike
-
     def _neighbours(self, view: View, proposals: Proposals) -> Iterator[list[Neighbour]]:
         """Yield what to compare, the clear outlines' neighbours first, then other quads'."""
         config = self._matcher
@@ -165,18 +162,13 @@ class PictureSearch:
         return sorted(best.values(), key=lambda one: one.distance)[:count]
 
     def _compare(self, view: View, neighbours: list[Neighbour]) -> list[ComparedRow]:
-        """Compare each neighbour; where one has settled a place, only some rivals are, in place.
-
-        Where the nearest ones are all unlike, the others are not compared.
-        """
+        """Compare each neighbour; where one has settled a place, only some rivals are, in place."""
         config = self._matcher
         features: dict[int, Features] = {}
         settled: dict[int, Quad] = {}
         rivals: Counter[int] = Counter()
-        compared: list[ComparedRow] = []
+        compared = []
         for one in neighbours:
-            if len(compared) == config.promising and not any(map(self._is_promising, compared)):
-                break
             reference = self._gallery.reference
             there = next(
                 (
