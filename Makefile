@@ -171,9 +171,10 @@ train-reader: install $(TRAIN)/.installed  ## Train the reader further and conve
 	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out $$out
 
 .PHONY: train-corners
-train-corners: $(TRAIN)/.installed  ## Train the finder of cards again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
+train-corners: $(TRAIN)/.installed  ## Train the finder of cards further and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
 	$(call IN_TRAINING,corners) \
 	  $$step.scenes --data $$data --out $$run $(if $(SMOKE),--files 1 --scenes 16 --held-out 8) && \
+	  $$step.warm_start --model edge/cardmint_edge/models/corners.tflite --data $$run --out $$run && \
 	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) $(if $(SMOKE),--steps 2) && \
 	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out $$out
 

@@ -41,10 +41,19 @@ Model = TypeVar("Model", TextReader, CardFinder, PictureEmbedder, LanguageTrigra
 class Recognisers:
     """Makes recognisers over all or some pictures of a pack. They share their models.
 
-    With `second_look`, a larger reader is used where it is installed.
+    With `second_look`, a larger reader is used where it is installed. `clock` returns seconds and
+    only times the steps.
     """
 
-    def __init__(self, pack: Pack, models: Path = FOLDER, *, second_look: bool = True) -> None:
+    def __init__(
+        self,
+        pack: Pack,
+        models: Path = FOLDER,
+        *,
+        second_look: bool = True,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._clock = clock
         self._prints = pack.prints
         self._moves = pack.moves
         self._models: dict[str, str] = {}
@@ -102,7 +111,7 @@ class Recognisers:
             print_reader = PrintReader(self._reader, texts, moves=self._moves)
         return CardRecogniser(
             gallery,
-            clock=time.perf_counter,
+            clock=self._clock,
             finder=self._finder,
             print_reader=print_reader,
             second_look=self.second_look(texts),

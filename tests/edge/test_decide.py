@@ -15,7 +15,7 @@ from cardmint_edge.domain.config import (
     QualityConfig,
     RecognitionConfig,
 )
-from cardmint_edge.domain.decide import Verdict, is_settled, judge, likeliest
+from cardmint_edge.domain.decide import Verdict, is_settled, judge, rank
 from cardmint_edge.domain.evidence import (
     Candidate,
     Evidence,
@@ -216,6 +216,44 @@ def test_a_card_with_another_number_is_asked_about_however_likely_it_is() -> Non
     found = judged(seen("a", 0.99, other, inliers=200))
     assert found.confidence > POLICY.accept
     assert (found.decision, found.reasons) == (Decision.REVIEW, (Reason.OTHER_NUMBER,))
+    faint = replace(other, number=-4.35, number_lead=-1.99, attack=3.0)
+    assert Reason.OTHER_NUMBER in judged(seen("a", 0.83, faint, inliers=134)).reasons
+    unread = replace(faint, number=-9.0, number_lead=-2.0)
+    assert judged(seen("a", 0.99, unread, inliers=200)).decision is Decision.ACCEPT
+
+
+def test_a_number_and_a_name_agree_only_as_far_as_no_printing_of_the_name_reads_as_well() -> None:
+    """A full art and its regular printing, told apart by a blurred number alone."""
+    near = replace(READ, number=-0.7, number_lead=5.7, name_lead=3.6, health_lead=4.6)
+    far = replace(near, number=-2.3, number_lead=4.1)
+    one = replace(seen("a", None, near), card=Card(id="a", name="Pidgeot EX"))
+    other = replace(seen("b", None, far), card=Card(id="b", name="Pidgeot EX"))
+    both = Evidence(candidates=(one, other), quality=CLEAR, searched=True)
+    assert Reason.SMALL_MARGIN in judge(both, PolicyConfig()).reasons
+    stranger = replace(other, card=Card(id="b", name="Sandile"))
+    same = replace(other, prints=near)
+    rows = {
+        rival.card.name + str(rival.prints == near): evidence_rows(
+            Evidence(candidates=(one, rival), quality=CLEAR), POLICY
+        )[0, KINDS.index("number_and_name")]
+        for rival in (other, stranger, same)
+    }
+    assert rows["Pidgeot EXFalse"] == 0
+    assert rows["SandileFalse"] == rows["Pidgeot EXTrue"] == pytest.approx(3.6)
+
+
+def test_a_reprint_that_is_printed_like_its_original_is_asked_about() -> None:
+    """The original, with the same number, name and picture, may be what the pack lacks."""
+    sure = replace(READ, number_lead=9.0, name_lead=9.0, health=0.0)
+    reprint = replace(
+        seen("a", 0.99, sure, inliers=200), card=Card(id="a", name="a", set_id="cel25c")
+    )
+    found = judged(reprint)
+    assert found.confidence > POLICY.accept
+    assert (found.decision, found.reasons) == (Decision.REVIEW, (Reason.SAME_ART,))
+    original = replace(seen("b", 0.99, replace(sure, number_lead=2.0), art="a"))
+    assert judged(reprint, original).reasons.count(Reason.SAME_ART) == 1
+    assert judged(seen("b", 0.99, sure, inliers=200)).decision is Decision.ACCEPT
 
 
 def test_what_no_picture_tells_is_asked_about_by_rule() -> None:
@@ -314,12 +352,12 @@ def test_what_is_no_card_of_the_catalogue_is_rejected_where_that_is_clear(
 
 def test_print_is_searched_only_while_the_card_is_not_settled() -> None:
     evidence = Evidence(candidates=(seen("b", 0.2), seen("a", 1.0, READ)), quality=CLEAR)
-    best = likeliest(evidence, POLICY)
+    best = rank(evidence, POLICY).likeliest
     assert is_settled(evidence, POLICY, 0.99)
     assert best is not None
     assert best.card.id == "a"
     assert not is_settled(replace(evidence, candidates=evidence.candidates[:1]), POLICY, 0.99)
-    assert likeliest(replace(evidence, candidates=()), POLICY) is None
+    assert rank(replace(evidence, candidates=()), POLICY).likeliest is None
 
 
 def test_light_on_the_number_is_glare_and_a_white_card_is_not() -> None:

@@ -12,7 +12,7 @@ from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.config import FinderConfig, PolicyConfig
-from cardmint_edge.domain.decide import likeliest, rank
+from cardmint_edge.domain.decide import rank
 from cardmint_edge.domain.evidence import PrintScores
 from cardmint_edge.domain.reading.clear_numbers import ReadNumber, unknown_number
 from cardmint_edge.domain.reading.print_reader import Examined, Found, PrintReader
@@ -130,7 +130,7 @@ def test_another_name_on_the_card_lowers_the_confidence(fictional: Path, pack: P
 
     def doubt(shown: Frame) -> float:
         grew = reading.observe(laid((shown, (600, 450), 700, 0)))[1]
-        best = likeliest(grew[0], policy)
+        best = rank(grew[0], policy).likeliest
         assert best is not None
         assert best.card.id == UNIQUE
         return 1 - rank(grew[0], policy).confidence

@@ -17,7 +17,7 @@ from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.models import LanguageTrigrams
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.config import PolicyConfig, RecognitionConfig
-from cardmint_edge.domain.decide import likeliest
+from cardmint_edge.domain.decide import rank
 from cardmint_edge.domain.evidence import PrintScores
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts
 from cardmint_edge.domain.reading.ctc import Reading
@@ -196,7 +196,7 @@ def test_print_may_lie_elsewhere_and_name_another_printing(fictional: Path, scan
         )
         _, grew = recogniser.observe(scan, thorough=True)
         assert reader.looks == 2
-        best = likeliest(grew[-1], PolicyConfig())
+        best = rank(grew[-1], PolicyConfig()).likeliest
         assert best is not None
         assert best.card.id == "drk-9"
         assert {"drk-9", "emb-31"} <= {one.card.id for one in grew[-1].candidates}

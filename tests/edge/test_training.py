@@ -16,11 +16,12 @@ from cardmint_lab.training.embedding import train as embedding  # noqa: E402 - o
 from cardmint_lab.training.embedding import views  # noqa: E402 - only where torch is
 from cardmint_lab.training.embedding.network import SIZE, EmbeddingNetwork, normalised  # noqa: E402 - only where torch is
 from cardmint_lab.training.files import save  # noqa: E402 - only where torch is
-from cardmint_lab.training.reader import shards, train, warm_start  # noqa: E402 - only where torch is
+from cardmint_lab.training.reader import shards, train  # noqa: E402 - only where torch is
 from cardmint_lab.training.reader.lines import LineTexts  # noqa: E402 - only where torch is
 from cardmint_lab.training.reader.network import ReaderNetwork  # noqa: E402
 from cardmint_lab.training.reader.network import normalised as normalised_lines  # noqa: E402
 from cardmint_lab.training.run import Run  # noqa: E402
+from cardmint_lab.training.unfold import folded, unfold  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -49,10 +50,27 @@ def test_a_run_begins_from_the_model_that_stations_carry(tmp_path: Path) -> None
     model = tmp_path / "known.tflite"
     model.write_bytes(litert.convert(known, samples[:1]))
     network = ReaderNetwork()
-    warm_start.unfold(network, warm_start.folded(model), samples)
+    unfold(network, folded(model), samples)
     with torch.no_grad():
         before, after = known(samples), network.eval()(samples)
     assert float((before - after).abs().mean()) < 0.01 * float(before.abs().mean())
+
+
+def test_the_finder_begins_from_the_model_that_stations_carry(tmp_path: Path) -> None:
+    frames = np.random.default_rng(1).integers(0, 256, (16, 192, 256, 3), dtype=np.uint8)
+    samples = corners.taken(torch.from_numpy(frames))
+    known = CornersNetwork().eval()
+    model = tmp_path / "known.tflite"
+    model.write_bytes(litert.convert(known, samples[:1]))
+    network = CornersNetwork()
+    unfold(network, folded(model), samples)
+    with torch.no_grad():
+        before, after = known(samples), network.eval()(samples)
+    assert float((before - after).abs().mean()) < 0.01 * float(before.abs().mean())
+    with pytest.raises(ValueError, match="no convolution of"):
+        unfold(ReaderNetwork(), folded(model), torch.zeros(1, 1, 32, 256))
+    with pytest.raises(ValueError, match="more convolutions than"):
+        unfold(torch.nn.Sequential(network.first), folded(model), samples)
 
 
 def test_a_few_steps_find_cards_better_or_worse_but_go_on(tmp_path: Path) -> None:

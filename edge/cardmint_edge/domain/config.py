@@ -289,6 +289,8 @@ class PolicyConfig:
     """The same of two leads together."""
     clear_number: float = -2.0
     """Score (log) above which a number was read."""
+    rival_number: float = -3.0
+    """The same of another number than the printing's, whose own was not: 0108."""
     clear_name: float = -5.0
     """Score (log) from which a name was read."""
     clear_name_lead: float = 4.0
@@ -297,6 +299,8 @@ class PolicyConfig:
     """How much likelier than any printing none of them must be: 0074."""
     least_name: int = 4
     """Letters from which a name is not read by chance."""
+    reprints: tuple[str, ...] = ("cel25c",)
+    """Sets whose cards bear number, total, name and picture of another set's card: 0108."""
     compared_prints: int = 4
     """How many cards, found by print, are compared with their own pictures."""
     candidates: int = 5

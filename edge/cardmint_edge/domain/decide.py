@@ -51,6 +51,11 @@ class Ranked:
         return self.candidates[0][0]
 
     @property
+    def likeliest(self) -> Candidate | None:
+        """The likeliest candidate; None without any."""
+        return self.best if self.candidates else None
+
+    @property
     def confidence(self) -> float:
         """The posterior of the likeliest candidate; 0 without any."""
         return self.candidates[0][1] if self.candidates else 0.0
@@ -79,11 +84,6 @@ def is_settled(evidence: Evidence, policy: PolicyConfig, least: float) -> bool:
     return rank(evidence, policy).confidence >= least
 
 
-def likeliest(evidence: Evidence, policy: PolicyConfig) -> Candidate | None:
-    """Return the likeliest candidate, if there is any."""
-    return rank(evidence, policy).best if evidence.candidates else None
-
-
 def judge(evidence: Evidence, policy: PolicyConfig) -> Verdict:
     """Return the verdict on one frame."""
     ranked = rank(evidence, policy)
@@ -101,7 +101,7 @@ def judge(evidence: Evidence, policy: PolicyConfig) -> Verdict:
     doubts = [*_rules(evidence.quality, ranked, policy)]
     if ranked.confidence < policy.accept:
         doubts += _doubts(ranked, policy)
-    reasons = _with_causes(doubts, evidence.quality)
+    reasons = _with_causes([*dict.fromkeys(doubts)], evidence.quality)
     return Verdict(
         decision=Decision.REVIEW if reasons else Decision.ACCEPT,
         reasons=reasons,
@@ -159,14 +159,16 @@ def _other_number_is_clear(candidate: Candidate, policy: PolicyConfig) -> bool:
     if prints is None or prints.number >= policy.clear_number:
         return False
     # The lead is negative by as much as the rival is better: was the rival read?
-    return prints.number - prints.number_lead >= policy.clear_number
+    return prints.number - prints.number_lead >= policy.rival_number
 
 
 def _rules(quality: FrameQuality, ranked: Ranked, policy: PolicyConfig) -> Iterator[Reason]:
     """Yield what the posterior cannot know: a picture that is surely another's is a fake's.
 
     A card of the same name whose own picture is alike, too, is a reprint of the same art. Where
-    another number than the printing's was read clearly, it is a reprint that the pack may lack.
+    another number than the printing's was read clearly, it is a reprint that the pack may lack. A
+    reprint that bears its original's number, name and picture may be the original, which the pack
+    may lack.
     """
     best = ranked.best
     if quality.several_cards:
@@ -175,6 +177,8 @@ def _rules(quality: FrameQuality, ranked: Ranked, policy: PolicyConfig) -> Itera
         yield Reason.CUT_OFF
     if _other_number_is_clear(best, policy):
         yield Reason.OTHER_NUMBER
+    if best.card.set_id in policy.reprints:
+        yield Reason.SAME_ART
     likeness = best.picture.likeness if best.picture else 0.0
     if quality.card_back and likeness < policy.likeness:
         yield Reason.CARD_BACK

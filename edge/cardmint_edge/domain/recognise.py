@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.reasons import Reason
-from cardmint_edge.domain.config import RecognitionConfig
-from cardmint_edge.domain.decide import is_settled, judge, likeliest, rank
+from cardmint_edge.domain.config import PolicyConfig, RecognitionConfig
+from cardmint_edge.domain.decide import Ranked, judge, rank
 from cardmint_edge.domain.evidence import Candidate, Evidence, PictureScores, PrintScores
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.language import tell_language
@@ -119,16 +120,16 @@ class CardRecogniser:
         watch.lap("read")
         grew = [seen.evidence]
         policy = self._config.policy
-        if thorough or not is_settled(seen.evidence, policy, policy.settled):
+        if thorough or not seen.is_settled(policy.settled):
             seen = self._searched(view, proposals, seen)
             grew.append(seen.evidence)
-        if thorough or not is_settled(seen.evidence, policy, policy.accept):
+        if thorough or not seen.is_settled(policy.accept):
             told = self._with_attacks(view, seen)
             if told is not seen:
                 seen = told
                 grew.append(seen.evidence)
         watch.lap("read")
-        if thorough or not is_settled(seen.evidence, policy, policy.accept):
+        if thorough or not seen.is_settled(policy.accept):
             again = self._looked_again(view, proposals, seen)
             if again is not seen:
                 seen = again
@@ -190,6 +191,7 @@ class CardRecogniser:
         )
         candidates = tuple(self._search.candidates(compared))
         return _Seen(
+            policy=self._config.policy,
             evidence=Evidence(candidates=candidates, quality=quality),
             picture_quad=quad,
             pictured=bool(alike),
@@ -219,7 +221,7 @@ class CardRecogniser:
     def _with_language(self, view: View, seen: "_Seen") -> "_Seen":
         """Add what running text tells of the language, where the name leaves it open."""
         languages, reader = seen.evidence.languages, self._print_reader
-        best = likeliest(seen.evidence, self._config.policy)
+        best = seen.ranked.likeliest
         quad = None if best is None else seen.quad_of(best.card.id)
         if reader is None or self._trigrams is None or best is None or quad is None:
             return seen
@@ -268,7 +270,7 @@ class CardRecogniser:
         seen = replace(seen, print_quad=where.quad).with_evidence(
             candidates=tuple(candidates.values()), searched=True
         )
-        best = likeliest(seen.evidence, self._config.policy)
+        best = seen.ranked.likeliest
         pictured = best is not None and seen.quad_of(best.card.id) is seen.picture_quad
         if (pictured and seen.examined) or where.height < self._config.reader.min_height:
             return seen
@@ -284,13 +286,13 @@ class CardRecogniser:
     def _checked_alone(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
         """Look for another card around one that would be accepted where `_seen` has not looked."""
         policy, config = self._config.policy, self._config.quality
-        best = likeliest(seen.evidence, policy)
+        best = seen.ranked.likeliest
         quad = seen.print_quad or seen.picture_quad
         if (
             best is None
             or quad is None
             or (seen.print_quad is None and seen.pictured)
-            or not is_settled(seen.evidence, policy, policy.accept)
+            or not seen.is_settled(policy.accept)
         ):
             return seen
         unlike = best.picture is None or best.picture.likeness < policy.likeness
@@ -304,7 +306,7 @@ class CardRecogniser:
 
     def _with_attacks(self, view: View, seen: "_Seen") -> "_Seen":
         """Add what attacks and abilities say of the likeliest candidates, where the first lies."""
-        ranked = rank(seen.evidence, self._config.policy).candidates
+        ranked = seen.ranked.candidates
         quad = seen.quad_of(ranked[0][0].card.id) if ranked else None
         if self._print_reader is None or quad is None:
             return seen
@@ -333,7 +335,7 @@ class CardRecogniser:
         if self._second_look is None:
             return seen
         policy, before = self._config.policy, seen
-        best = likeliest(seen.evidence, policy)
+        best = seen.ranked.likeliest
         quad = None if best is None else seen.quad_of(best.card.id)
         places = reading_places(view, proposals, quad, self._config.finder)
         asked = [one.card for one in seen.evidence.candidates]
@@ -342,7 +344,7 @@ class CardRecogniser:
         )
         for examined, where in looks:
             seen = self._with_examined(view, before, examined, where)
-            confidence = rank(seen.evidence, policy).confidence
+            confidence = seen.ranked.confidence
             if not policy.worth_reading <= confidence < policy.accept:
                 break
         return seen
@@ -370,7 +372,7 @@ class CardRecogniser:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class _Seen:
     """Evidence, and where the best picture and the best print lie.
 
@@ -378,12 +380,22 @@ class _Seen:
     read. `clear` are the numbers that stand clearly at any place.
     """
 
+    policy: PolicyConfig
     evidence: Evidence
     picture_quad: Quad | None = None
     print_quad: Quad | None = None
     pictured: bool = False
     examined: bool = False
     clear: frozenset[ReadNumber] = frozenset()
+
+    @cached_property
+    def ranked(self) -> Ranked:
+        """The candidates by their posterior."""
+        return rank(self.evidence, self.policy)
+
+    def is_settled(self, least: float) -> bool:
+        """Return whether the likeliest candidate's posterior is at least `least` (0 to 1)."""
+        return self.ranked.confidence >= least
 
     def with_evidence(self, **changes: Any) -> "_Seen":
         """Return the same with some parts of the evidence changed."""

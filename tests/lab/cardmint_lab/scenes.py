@@ -103,7 +103,7 @@ def render(card: Frame, preset: Preset, rng: Random) -> Scene:
     width, height = preset.width, preset.height
     ground = background(width, height, rng)
     corners = _place(preset, rng)
-    frame = lay(ground, _foil(card, rng) if rng.random() < preset.foil else card, corners)
+    frame = lay(ground, foil(card, rng) if rng.random() < preset.foil else card, corners)
     if rng.random() < preset.glare:
         frame = _glare(frame, corners, rng)
     gain = rng.uniform(*preset.light) * (
@@ -198,7 +198,8 @@ def _rounded(width: int, height: int) -> NDArray[np.float32]:
     return mask
 
 
-def _foil(card: Frame, rng: Random) -> Frame:
+def foil(card: Frame, rng: Random) -> Frame:
+    """Return a card with waves of colour over it, as foil has them."""
     height, width = card.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     phase = (x * rng.uniform(0.5, 1.5) + y * rng.uniform(-1, 1)) / width * rng.uniform(

@@ -378,32 +378,36 @@ class PrintReader:
         compared = sorted({*likely, *rows.values()} - {-1})
         texts = [artists.texts[row] for row in compared]
         best = text_scores(readings.numbers, texts, number=True).max(axis=0, initial=_UNREAD)
-        scores = dict(zip(texts, best.tolist(), strict=True))
+        ranked = _ranked(dict(zip(texts, best.tolist(), strict=True)))
         second, first = np.sort(np.append([_UNREAD, _UNREAD], best))[-2:].tolist()
         if first < config.clear_artist or first - second < config.artist_lead:
             return dict.fromkeys(card_ids, 0.0)
         return {
-            card_id: self._lead(scores, [artists.texts[row]]) if row >= 0 else second - first
+            card_id: self._lead(ranked, [artists.texts[row]]) if row >= 0 else second - first
             for card_id, row in rows.items()
         }
 
     def _lead(
-        self, scores: Mapping[str, float], own: Collection[str], unread: float = _UNREAD
+        self,
+        ranked: Iterable[tuple[str, float]],
+        own: Collection[str],
+        unread: float = _UNREAD,
     ) -> float:
         """Return the lead of the best of some texts over the best other one.
 
-        A text that stands within one of them is no full rival: it is read there, too.
+        `ranked` are all texts with their scores, best first. A text that stands within one of its
+        own is no full rival: it is read there, too.
         """
-        mine = max((scores[text] for text in own), default=unread)
         within = self._config.contained
-        rival = max(
-            (
-                score - (within if any(text in longer for longer in own) else 0.0)
-                for text, score in scores.items()
-                if text not in own
-            ),
-            default=unread,
-        )
+        mine, rival = -np.inf, -np.inf
+        for text, score in ranked:
+            if text in own:
+                mine = max(mine, score)
+            elif score > rival:
+                less = within if any(text in longer for longer in own) else 0.0
+                rival = max(rival, score - less)
+            if mine >= score and rival >= score:
+                break
         return max(mine, unread) - max(rival, unread)
 
     def _examined(self, readings: CardReadings, card_ids: list[str]) -> Examined:
@@ -413,6 +417,7 @@ class PrintReader:
         read = self._names_read(readings.names, titles_of.values())
         names = self._name_scores(read, titles_of)
         artists = self._artist_leads(readings, card_ids)
+        by_points = _ranked(health)
         scores = {
             card_id: PrintScores(
                 number=numbers[card_id][0],
@@ -420,7 +425,7 @@ class PrintReader:
                 name=names[card_id][0],
                 name_lead=names[card_id][1],
                 health=health.get(own) if own else None,
-                health_lead=self._lead(health, [own]) if own in health else 0.0,
+                health_lead=self._lead(by_points, [own]) if own in health else 0.0,
                 artist=artists[card_id],
             )
             for card_id, own in points.items()
@@ -472,7 +477,7 @@ class PrintReader:
         rivals = dict(zip(others, clearest[len(own) :], strict=True))
         for place, (card_id, form) in enumerate(own):
             score = max(found[card_id][0], float(mean[place]))
-            lead = self._lead({**rivals, form: clearest[place]}, [form])
+            lead = self._lead(_ranked({**rivals, form: clearest[place]}), [form])
             # Digits alone, which promos print, are found in many other numbers.
             lead = lead if known.row(form) >= 0 else min(0.0, lead)
             found[card_id] = score, max(found[card_id][1], lead)
@@ -500,14 +505,14 @@ class PrintReader:
         title is one whose title is not read: neither leads.
         """
         unread = self._config.unread.name
-        found = {}
+        found, ranked = {}, _ranked(read)
         for card_id, titles in titles_of.items():
             own = {*chain.from_iterable(titles.values())}
             names = {name for name, *_ in titles.values()}
             mine = max((read[title] for title in own), default=unread)
-            lead = self._lead(read, names, unread)
+            lead = self._lead(ranked, names, unread)
             if own != names and lead <= 0:
-                lead = min(0.0, self._lead(read, own, self._config.untitled))
+                lead = min(0.0, self._lead(ranked, own, self._config.untitled))
             found[card_id] = max(mine, unread), lead
         return found
 
@@ -542,6 +547,11 @@ class PrintReader:
             np.float32(unread.no_health),
             np.maximum(of_cards, np.float32(unread.health)),
         )
+
+
+def _ranked(scores: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return texts with their scores, best first."""
+    return sorted(scores.items(), key=lambda item: -item[1])
 
 
 def _likelihood(scores: PrintScores) -> float:

@@ -268,6 +268,21 @@ def measure_the_finder(images: Path, models: Path | None, count: int) -> None:
     click.echo("\n".join(table([*measure_finder(CardFinder(models or OWN), images, count)])))
 
 
+@recognition.command("speed")
+@click.option("--pack", type=FILE, required=True, help="The pack to recognise by.")
+@click.option("--images", type=FOLDER, required=True, help="Folder of the pack's scans.")
+@click.option("--count", default=60, show_default=True, help="How many photos of each preset.")
+@click.option("--seed", default=1, show_default=True)
+def measure_speed(pack: Path, images: Path, count: int, seed: int) -> None:
+    """Measure processor time for rendered photos whose picture is known, and unknown."""
+    import cv2
+
+    from cardmint_lab.recognition.speed import text, time_photos
+
+    cv2.setNumThreads(1)
+    click.echo("\n".join(text([*time_photos(open_pack(pack), images, count, seed)])))
+
+
 @recognition.command()
 @click.option("--photos", type=FOLDER, required=True, multiple=True, help="Labelled photos.")
 @click.option("--write", is_flag=True, help="Write the vector into the embedding's manifest.")

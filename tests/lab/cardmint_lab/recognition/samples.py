@@ -5,7 +5,8 @@ lack its facts too: then it is none of the catalogue's. Its twins go with it, or
 of the same art is left that it is not.
 """
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -111,9 +112,9 @@ class ReducedGallery:
 class ReducedPacks:
     """Recognisers over a pack that lacks a card's scan, or its facts too."""
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self.pack = pack
-        self._recognisers = Recognisers(pack)
+        self._recognisers = Recognisers(pack, clock=clock)
         self._whole = self._recognisers.over(pack)
 
     def art(self, card_id: str) -> frozenset[str]:
@@ -181,25 +182,14 @@ def rendered_samples(
     """
     rng = np.random.default_rng(seed)
     packs = ReducedPacks(pack)
-    ids = [pack.printing(row).id for row in range(len(pack.hashes))]
-    apart = [
-        card_id
-        for card_id in ids
-        if held_out(card_id) and _width(images / f"{card_id}.jpg") >= least_width
-    ]
-    if not apart:
-        message = (
-            f"{images}: no scan of a held-out card is {least_width} pixels wide or more;"
-            " lower --least-width"
-        )
-        raise Stop(message)
+    apart = scans_apart(pack, images, least_width)
     for number in range(count):
         preset = list(PRESETS)[number % len(PRESETS)]
         card_id = apart[int(rng.integers(len(apart)))]
         ways = packs.ways(card_id)
         known = ways[int(rng.integers(len(ways)))]
         scene = render(read_image(images / f"{card_id}.jpg"), PRESETS[preset], rng)
-        frame = _compressed(scene.frame, int(rng.integers(50, 95)))
+        frame = compressed(scene.frame, int(rng.integers(50, 95)))
         _, evidence = packs.recogniser(card_id, known).observe(frame, thorough=True)
         yield Sample(
             photo=f"{seed}-{number}",
@@ -213,6 +203,27 @@ def rendered_samples(
             evidence=evidence,
             finish=finish_of(pack, card_id),
         )
+
+
+def scans_apart(pack: Pack, images: Path, least_width: int) -> list[str]:
+    """Return the pack's cards whose scan no training saw and that are `least_width` pixels wide.
+
+    Raises:
+        Stop: there is none.
+    """
+    ids = [pack.printing(row).id for row in range(len(pack.hashes))]
+    apart = [
+        card_id
+        for card_id in ids
+        if held_out(card_id) and _width(images / f"{card_id}.jpg") >= least_width
+    ]
+    if not apart:
+        message = (
+            f"{images}: no scan of a held-out card is {least_width} pixels wide or more;"
+            " lower --least-width"
+        )
+        raise Stop(message)
+    return apart
 
 
 def write(path: Path, samples: Iterable[Sample]) -> int:
@@ -248,6 +259,7 @@ def _width(path: Path) -> int:
         return scan.width
 
 
-def _compressed(frame: Frame, quality: int) -> Frame:
+def compressed(frame: Frame, quality: int) -> Frame:
+    """Return a frame as a JPEG of a quality (1 to 100) keeps it."""
     _, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.quad import CARD_RATIO
-from cardmint_lab.scenes import background, lay
+from cardmint_lab.scenes import background, foil, lay
 
 Random = np.random.Generator
 Canvas = NDArray[np.float32]
@@ -53,6 +53,8 @@ def draw(cards: list[Frame], rng: Random) -> Drawn:
     laid = _layout(rng)
     for quad in laid:
         card = _toned(cards[int(rng.integers(len(cards)))], rng)
+        if rng.random() < 0.15:
+            card = foil(card, rng)
         canvas = cased(canvas, quad, rng)
         canvas = lay(canvas, card, quad)
         sheen(canvas, quad, rng)
@@ -101,7 +103,7 @@ def _quad(
     corners = (
         np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array([tall * CARD_RATIO, tall]) / 2
     )
-    tilt = 0.01 if turn is not None else abs(rng.normal(0, 0.035))
+    tilt = 0.01 if turn is not None else abs(rng.normal(0, rng.choice([0.035, 0.08])))
     corners = corners + rng.uniform(-1, 1, (4, 2)) * tilt * tall
     if turn is None:
         turn = float(
@@ -148,13 +150,17 @@ def _apart(quads: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
 def _ground(cards: list[Frame], rng: Random) -> Canvas:
     """Return what the cards lie on.
 
-    A mat, pieces of pictures blurred or not, slopes of colour, stripes.
+    A mat, stone, tiles, pieces of pictures blurred or not, slopes of colour, stripes.
     """
     width, height = SIZE
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.35:
         return background(width, height, rng)
-    if kind < 0.75:
+    if kind < 0.5:
+        return _speckled(rng)
+    if kind < 0.6:
+        return _tiled(rng)
+    if kind < 0.82:
         card = cards[int(rng.integers(len(cards)))]
         size = rng.uniform(0.15, 1.0)
         rows, columns = max(8, int(card.shape[0] * size)), max(8, int(card.shape[1] * size))
@@ -181,6 +187,69 @@ def _ground(cards: list[Frame], rng: Random) -> Canvas:
         )
         slope = slope + waves * rng.uniform(3, 35) * rng.uniform(0.6, 1, 3)
     return np.asarray((slope + rng.normal(0, 4, slope.shape)).clip(0, 255), np.float32)
+
+
+def _speckled(rng: Random) -> Canvas:
+    """Draw granite or terrazzo: grains from less than a pixel to a sixth of a card's height.
+
+    Grains are where smooth noise is high, or chips with straight edges.
+    """
+    width, height = SIZE
+    base = rng.uniform(15, 240, 3) if rng.random() < 0.3 else np.full(3, rng.uniform(15, 240))
+    ground = np.empty((height, width, 3), np.float32)
+    ground[...] = base + rng.normal(0, 8, 3)
+    for _ in range(int(rng.integers(1, 5))):
+        colour = rng.uniform(0, 255, 3)
+        if rng.random() < 0.5:
+            colour = np.full(3, colour.mean()) + rng.normal(0, 15, 3)
+        if rng.random() < 0.75:
+            grain = float(np.exp(rng.uniform(np.log(0.8), np.log(9))))
+            rows, columns = round(height / grain), round(width / grain * rng.uniform(0.7, 1.4))
+            noise = cv2.resize(
+                rng.random((rows, columns), dtype=np.float32), SIZE, interpolation=cv2.INTER_CUBIC
+            )
+            ground[noise > rng.uniform(0.6, 0.95)] = colour
+            continue
+        size = rng.uniform(3, 25)
+        for _ in range(int(rng.integers(40, 200))):
+            chip = rng.uniform((0, 0), SIZE) + rng.normal(0, size, (int(rng.integers(3, 7)), 2))
+            hull = cv2.convexHull(chip.astype(np.int32))
+            cv2.fillConvexPoly(ground, hull, colour.tolist(), cv2.LINE_AA)
+    return ground
+
+
+def _tiled(rng: Random) -> Canvas:
+    """Draw tiles, boards, checks or a weave of any contrast and angle, seen aslant or not."""
+    side = 96
+    cell = np.empty((side, side, 3), np.float32)
+    cell[...] = rng.uniform(0, 255, 3)
+    other = rng.uniform(0, 255, 3)
+    kind = int(rng.integers(4))
+    if kind == 0:
+        cell[: side // 2, : side // 2] = other
+        cell[side // 2 :, side // 2 :] = other
+    elif kind == 1:
+        joint = int(rng.integers(2, 14))
+        cell[:joint] = other
+        if rng.random() < 0.7:
+            cell[:, :joint] = other
+    elif kind == 2:
+        for _ in range(int(rng.integers(1, 6))):
+            start, wide = int(rng.integers(side)), int(rng.integers(2, 40))
+            cell[:, start : start + wide] = rng.uniform(0, 255, 3)
+    else:
+        middle, radius = (side // 2, side // 2), int(rng.integers(8, 46))
+        cv2.circle(cell, middle, radius, other.tolist(), cv2.FILLED, cv2.LINE_AA)
+    pitch = float(np.exp(rng.uniform(np.log(8), np.log(150))))
+    angle, lean = rng.uniform(0, 2 * np.pi), rng.uniform(-0.0008, 0.0008, 2)
+    x, y = np.meshgrid(np.arange(SIZE[0], dtype=np.float32), np.arange(SIZE[1], dtype=np.float32))
+    depth = 1 + lean[0] * (x - SIZE[0] / 2) + lean[1] * (y - SIZE[1] / 2)
+    along = (x * np.cos(angle) + y * np.sin(angle)) / depth / pitch * side
+    across = (y * np.cos(angle) - x * np.sin(angle)) / depth / pitch * side
+    across *= rng.uniform(0.5, 2)
+    at = (np.mod(along, side).astype(np.float32), np.mod(across, side).astype(np.float32))
+    ground = cv2.remap(cell, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return np.asarray(ground + rng.normal(0, rng.uniform(0, 8), ground.shape), np.float32)
 
 
 def thing(canvas: Canvas, rng: Random, size: tuple[int, int] = SIZE) -> None:
@@ -227,7 +296,8 @@ def _toned(card: Frame, rng: Random) -> Frame:
     if rng.random() < 0.25:
         card = np.ascontiguousarray(card[..., rng.permutation(3)])
     if rng.random() < 0.25:
-        border = rng.uniform(0, 255, 3)
+        # Black borders on dark mats and bright ones on white paper are the hardest to see.
+        border = rng.uniform(0, 255, 3) if rng.random() < 0.5 else rng.choice([12, 235], 1)
         card = card.copy()
         wide = max(1, int(card.shape[1] * rng.uniform(0.02, 0.06)))
         for part in (card[:wide], card[-wide:], card[:, :wide], card[:, -wide:]):
@@ -328,7 +398,8 @@ def hand(canvas: Canvas, quad: NDArray[np.float32], rng: Random) -> None:
 
 
 def _photographed(canvas: Canvas, rng: Random) -> Frame:
-    canvas = canvas * rng.uniform(0.35, 1.25) * (1 + rng.uniform(-0.12, 0.12, 3).astype(np.float32))
+    light = rng.uniform(1.2, 1.7) if rng.random() < 0.15 else rng.uniform(0.3, 1.25)
+    canvas = canvas * light * (1 + rng.uniform(-0.12, 0.12, 3).astype(np.float32))
     x = np.linspace(-0.5, 0.5, SIZE[0], dtype=np.float32)[None, :, None]
     y = np.linspace(-0.5, 0.5, SIZE[1], dtype=np.float32)[:, None, None]
     canvas = canvas * (1 + x * rng.normal(0, 0.25) + y * rng.normal(0, 0.25))
