@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from tests.edge.kit.clock import ManualClock
 from tests.edge.kit.folders import quick_folder
 
-from cardmint_edge.adapters.cameras import folder_intake
+from cardmint_edge.adapters.cameras import file_reading, folder_intake
 from cardmint_edge.adapters.cameras.file_names import (
     FileKind,
     kind_of,
@@ -29,8 +29,8 @@ from cardmint_edge.adapters.cameras.file_names import (
     numbered,
     printable,
 )
+from cardmint_edge.adapters.cameras.file_reading import read_file
 from cardmint_edge.adapters.cameras.folder import FolderCamera
-from cardmint_edge.adapters.cameras.folder_intake import read_file
 from cardmint_edge.adapters.cameras.folder_places import MARKER, FolderPlaces, Stamp
 from cardmint_edge.adapters.decode import Unreadable, decode_image
 from cardmint_edge.adapters.open_files import has_writer
@@ -624,7 +624,7 @@ def test_a_file_is_read_as_the_file_it_is(
     for name in ("pipe.jpg", "link.jpg"):
         with pytest.raises(Unreadable):
             read_file(folder / name)
-    monkeypatch.setattr(folder_intake, "MAX_BYTES", 10)
+    monkeypatch.setattr(file_reading, "MAX_BYTES", 10)
     (folder / "large.jpg").write_bytes(bytes(11))
     with pytest.raises(Unreadable, match="at most 0 MB"):
         read_file(folder / "large.jpg")
@@ -891,7 +891,7 @@ def test_a_file_that_breaks_the_decoder_is_parked(
             raise RecursionError
         return decode_image(content)
 
-    monkeypatch.setattr("cardmint_edge.adapters.cameras.folder_intake.decode_image", decode)
+    monkeypatch.setattr("cardmint_edge.adapters.cameras.file_reading.decode_image", decode)
     (folder / "a.jpg").write_bytes(pictures[0])
     (folder / "b.jpg").write_bytes(pictures[1])
     with capture_logs():

@@ -13,14 +13,12 @@ import structlog
 from cardmint_edge.adapters.cameras.counted_files import CountedFiles
 from cardmint_edge.adapters.cameras.file_names import printable
 from cardmint_edge.adapters.cameras.file_notices import FileNotices
+from cardmint_edge.adapters.cameras.file_reading import ReadFile, decode, read_file
 from cardmint_edge.adapters.cameras.folder_intake import (
     MOST_SHOWN,
     POLL_S,
     FolderIntake,
-    ReadFile,
     TakenFile,
-    decode,
-    read_file,
 )
 from cardmint_edge.adapters.cameras.folder_places import (
     AGAIN,
