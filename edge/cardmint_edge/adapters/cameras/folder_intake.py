@@ -36,6 +36,7 @@ from cardmint_edge.adapters.picture_end import (
     PicturePart,
     check_written,
     is_whole,
+    lacks_further_pictures,
     lacks_its_end,
     picture_part,
 )
@@ -51,6 +52,8 @@ CHANGING_S = 5.0
 """Seconds after which a file that has not been unchanged for `settle_s` is named."""
 THUMBNAIL_S = 5.0
 """Seconds that a thumbnail is waited with at least: its picture may come after it."""
+FURTHER_S = 2.0
+"""Seconds that the pictures are waited for that a JPEG names behind itself."""
 LOOK_S = 0.2
 """Seconds after which one look at the folder takes no further file."""
 TAIL = "tail"
@@ -288,6 +291,9 @@ class FolderIntake:
             self._lay_tail_aside(path, file, content, now)
         else:
             self._check(path, file, content, now)
+            if now - file.since < FURTHER_S and lacks_further_pictures(content):
+                file.try_at = file.since + FURTHER_S
+                return
             part = picture_part(content)
             if self._is_open(path):
                 # It may write the next picture into the file before this one's turn comes.
