@@ -1174,7 +1174,7 @@ def test_a_changed_file_that_cannot_be_read_when_it_is_confirmed_is_looked_at_ag
         failing = True
         camera.confirm()
     failing = False
-    with pytest.raises(Unreadable, match="the same picture as a.jpg"):
+    with pytest.raises(Unreadable, match="the same picture as a"):
         camera.next(2)
     [asked] = camera.parked()
     assert (folder / "parked" / asked.name).read_bytes() == pictures[0] + TAIL, "not lost"
@@ -1223,8 +1223,8 @@ def test_slow_files_do_not_delay_one_that_is_overwritten(
         for piece in range(1, 12):
             time.at(piece + number / 40, partial(grow, path, piece))
     written = []
-    for number in range(10):
-        written.append(pictures[0] + b"%d" % number)
+    for number in range(7):
+        written.append(pictures[number])
         time.at(3 + 0.8 * number, partial((folder / "scan.jpg").write_bytes, written[-1]))
     assert counted(camera, 14) == ["scan.jpg"] * len(written)
     contents = [(folder / "done" / name).read_bytes() for name in below(folder, "done")]

@@ -20,7 +20,7 @@ ENOUGH_PIXELS = 256
 
 FINE = 96
 """Fields a side by which a picture that was saved again is known."""
-SAVED_AGAIN = 4.0
+SAVED_AGAIN = 6.0
 """Greatest difference of any of them, in grey levels, of one picture that was saved twice.
 
 Another copy of the card, a few pixels beside the first one's place, differs by more at its edges.
