@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from tests.edge.kit.clock import ManualClock
 from tests.edge.kit.folders import quick_folder
 
-from cardmint_edge.adapters.cameras import folder_intake
+from cardmint_edge.adapters.cameras import file_reading, folder_intake
 from cardmint_edge.adapters.cameras.file_names import (
     FileKind,
     kind_of,
@@ -29,8 +29,8 @@ from cardmint_edge.adapters.cameras.file_names import (
     numbered,
     printable,
 )
+from cardmint_edge.adapters.cameras.file_reading import read_file
 from cardmint_edge.adapters.cameras.folder import FolderCamera
-from cardmint_edge.adapters.cameras.folder_intake import read_file
 from cardmint_edge.adapters.cameras.folder_places import MARKER, FolderPlaces, Stamp
 from cardmint_edge.adapters.decode import Unreadable, decode_image
 from cardmint_edge.adapters.open_files import has_writer
@@ -624,7 +624,7 @@ def test_a_file_is_read_as_the_file_it_is(
     for name in ("pipe.jpg", "link.jpg"):
         with pytest.raises(Unreadable):
             read_file(folder / name)
-    monkeypatch.setattr(folder_intake, "MAX_BYTES", 10)
+    monkeypatch.setattr(file_reading, "MAX_BYTES", 10)
     (folder / "large.jpg").write_bytes(bytes(11))
     with pytest.raises(Unreadable, match="at most 0 MB"):
         read_file(folder / "large.jpg")
@@ -891,7 +891,7 @@ def test_a_file_that_breaks_the_decoder_is_parked(
             raise RecursionError
         return decode_image(content)
 
-    monkeypatch.setattr("cardmint_edge.adapters.cameras.folder_intake.decode_image", decode)
+    monkeypatch.setattr("cardmint_edge.adapters.cameras.file_reading.decode_image", decode)
     (folder / "a.jpg").write_bytes(pictures[0])
     (folder / "b.jpg").write_bytes(pictures[1])
     with capture_logs():
@@ -1174,9 +1174,10 @@ def test_a_changed_file_that_cannot_be_read_when_it_is_confirmed_is_looked_at_ag
         failing = True
         camera.confirm()
     failing = False
-    shot = camera.next(2)
-    assert shot is not None
-    assert shot.digest == sha256(pictures[0] + TAIL).hexdigest(), "asked about, not lost"
+    with pytest.raises(Unreadable, match="the same picture as a"):
+        camera.next(2)
+    [asked] = camera.parked()
+    assert (folder / "parked" / asked.name).read_bytes() == pictures[0] + TAIL, "not lost"
 
 
 def test_a_name_that_keeps_changing_is_named_and_its_last_picture_counts(
@@ -1222,8 +1223,8 @@ def test_slow_files_do_not_delay_one_that_is_overwritten(
         for piece in range(1, 12):
             time.at(piece + number / 40, partial(grow, path, piece))
     written = []
-    for number in range(10):
-        written.append(pictures[0] + b"%d" % number)
+    for number in range(7):
+        written.append(pictures[number])
         time.at(3 + 0.8 * number, partial((folder / "scan.jpg").write_bytes, written[-1]))
     assert counted(camera, 14) == ["scan.jpg"] * len(written)
     contents = [(folder / "done" / name).read_bytes() for name in below(folder, "done")]
@@ -1648,3 +1649,79 @@ def test_a_counted_picture_that_is_edited_counts_no_second_time(
     assert logs == []
     (done / "same bytes.jpg").write_bytes(pictures[4])
     assert counted(camera, 3) == [], "it was counted long ago"
+
+
+@pytest.mark.parametrize("name", ["scan.jpg", "scan-edited.jpg"])
+@pytest.mark.parametrize(("turn", "quality"), [(0, 60), (90, 85), (180, 85), (270, 85)])
+def test_a_counted_picture_that_is_saved_again_is_asked_about(
+    camera: FolderCamera,
+    folder: Path,
+    pictures: list[bytes],
+    name: str,
+    turn: int,
+    quality: int,
+) -> None:
+    (folder / "scan.jpg").write_bytes(pictures[0])
+    assert counted(camera, 2) == ["scan.jpg"]
+    saved = io.BytesIO()
+    image = Image.open(io.BytesIO(pictures[0])).convert("RGB")
+    image.rotate(turn, expand=True).save(saved, "JPEG", quality=quality)
+    (folder / name).write_bytes(saved.getvalue())
+    assert counted(camera, 2) == []
+    [asked] = camera.parked()
+    assert (asked.name, asked.reason) == (name, "other-form")
+    assert "the same picture as scan.jpg, which was counted, saved again" in asked.message
+    assert camera.retry(asked.key)
+    assert counted(camera, 2) == [name]
+
+
+@pytest.mark.parametrize("taken", [("", ""), (TEN, TEN)])
+def test_a_copy_of_a_card_a_little_beside_the_first_counts(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], taken: tuple[str, str]
+) -> None:
+    first = Image.open(io.BytesIO(pictures[0])).convert("RGB")
+    for number, shift in enumerate((0, 6)):
+        table = Image.new("RGB", (first.width + 200, first.height + 200), (60, 70, 50))
+        table.paste(first, (100 + shift, 100))
+        file = io.BytesIO()
+        table.save(file, "PNG")
+        picture = in_form(file.getvalue(), ".jpg", taken[number])
+        (folder / f"scan{number}.jpg").write_bytes(picture)
+    assert counted(camera, 2) == ["scan0.jpg", "scan1.jpg"]
+
+
+def test_the_same_view_at_another_time_counts(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    for number, taken in enumerate((TEN, ELEVEN)):
+        (folder / f"scan{number}.jpg").write_bytes(in_form(pictures[0], ".jpg", taken))
+    assert counted(camera, 2) == ["scan0.jpg", "scan1.jpg"]
+
+
+def test_a_gain_map_that_comes_behind_its_picture_is_no_second_card(
+    camera: FolderCamera, folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    first, second = (
+        Image.open(io.BytesIO(pictures[0])).convert("RGB"),
+        Image.new("L", (300, 400)),
+    )
+    file = io.BytesIO()
+    first.save(file, "MPO", save_all=True, append_images=[second])
+    content = file.getvalue()
+    primary = content.index(b"\xff\xd9\xff\xd8") + 2
+    (folder / "PXL_1.jpg").write_bytes(content[:primary])
+    time.at(1.0, lambda: (folder / "PXL_1.jpg").write_bytes(content))
+    assert counted(camera, 4) == ["PXL_1.jpg"]
+    assert (folder / "done" / "PXL_1.jpg").read_bytes() == content
+
+
+def test_a_picture_whose_gain_map_was_dropped_counts(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    file = io.BytesIO()
+    image = Image.open(io.BytesIO(pictures[0])).convert("RGB")
+    image.save(file, "MPO", save_all=True, append_images=[Image.new("L", (300, 400))])
+    content = file.getvalue()
+    (folder / "PXL_1.jpg").write_bytes(content[: content.index(b"\xff\xd9\xff\xd8") + 2])
+    assert counted(camera, 1.5) == []
+    assert counted(camera, 2) == ["PXL_1.jpg"]

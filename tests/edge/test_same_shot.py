@@ -10,7 +10,14 @@ from PIL import Image
 
 from cardmint_edge.adapters.photo_time import taken_at
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.same_shot import PhotoMark, SameShot, mark_of, same_shot
+from cardmint_edge.domain.same_shot import (
+    PhotoMark,
+    SameShot,
+    fine_mark,
+    mark_of,
+    same_shot,
+    saved_again,
+)
 
 TEN, ELEVEN = "2026:11:28 10:00:00", "2026:11:28 11:00:00"
 
@@ -92,3 +99,13 @@ def test_the_time_is_read_from_the_metadata() -> None:
     assert taken_at(as_jpeg(frame(1), exif=exif)) == ("", "")
     assert taken_at(as_jpeg(frame(1))) == ("", "")
     assert taken_at(b"no picture") == ("", "")
+
+
+def test_a_picture_that_is_saved_again_is_known_whichever_way_it_is_turned() -> None:
+    for number in range(5):
+        one = fine_mark(frame(number))
+        for turn in range(4):
+            saved = compressed(np.ascontiguousarray(np.rot90(frame(number), turn)))
+            assert saved_again(one, fine_mark(saved))
+        assert not saved_again(one, fine_mark(frame(number + 1)))
+        assert not saved_again(one, fine_mark(np.roll(frame(number), 6, axis=1)))

@@ -311,7 +311,10 @@ def _check(image: Image.Image) -> None:
             "the first picture in it is a reduced copy, as in a raw file; save it as JPEG",
         )
     if getattr(image, "n_frames", 1) > 1 and image.format not in {"MPO", HEIF}:
-        raise Unreadable("animated-image", "several pictures in one file; use a still image")
+        raise Unreadable(
+            "animated-image",
+            "several pictures in one file; save each page or picture as a file of its own",
+        )
 
 
 def _frame(image: Image.Image) -> Frame:

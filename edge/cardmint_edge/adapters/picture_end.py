@@ -3,6 +3,7 @@
 import io
 import struct
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -13,6 +14,8 @@ from cardmint_edge.adapters.decode import Unreadable
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _WEBP, _BMP = b"RIFF", b"BM"
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
+_APP2, _INDEX, _INDEX_ENTRIES, _INDEX_ENTRY = 0xE2, b"MPF\0", 0xB002, 16
+"""Marker and start of a JPEG's index of further pictures, its tag, and the bytes of an entry."""
 _TIFF = (b"II*\0", b"MM\0*")
 _OFFSETS_AND_LENGTHS = ((273, 279), (324, 325))
 """TIFF tags of strips and of tiles."""
@@ -70,6 +73,40 @@ def _end_of(content: bytes) -> int:
         return 0
 
 
+def lacks_further_pictures(content: bytes) -> bool:
+    """Return whether a JPEG's index (MPF) names pictures behind it, a gain map, that are not there.
+
+    Programs that drop them may keep the index.
+    """
+    if not content.startswith(_JPEG):
+        return False
+    try:
+        return any(end > len(content) for end in _ends_in_index(content))
+    except (struct.error, IndexError):
+        return False
+
+
+def _ends_in_index(content: bytes) -> Iterator[int]:
+    """Yield where the further pictures end that a JPEG's index names."""
+    for at, kind, length in _segments(content):
+        start = at + 2 + len(_INDEX)
+        if kind != _APP2 or content[at + 2 : start] != _INDEX:
+            continue
+        order = "<" if content.startswith(b"II", start) else ">"
+        (directory,) = struct.unpack_from(f"{order}I", content, start + 4)
+        (tags,) = struct.unpack_from(f"{order}H", content, start + directory)
+        for number in range(tags):
+            tag, _, size, entries = struct.unpack_from(
+                f"{order}HHII", content, start + directory + 2 + 12 * number
+            )
+            if tag != _INDEX_ENTRIES or start + entries + size > at + length:
+                continue
+            for entry in range(start + entries, start + entries + size, _INDEX_ENTRY):
+                _, bytes_, offset = struct.unpack_from(f"{order}III", content, entry)
+                if offset:  # that of the first picture is 0
+                    yield start + offset + bytes_
+
+
 def lacks_its_end(content: bytes) -> bool:
     """Return whether a file's format names an end that the file does not reach."""
     return _end_of(content) == 0
@@ -113,15 +150,29 @@ def check_written(content: bytes, hole: int, *, is_open: bool = False) -> None:
 
 def _jpeg_end(content: bytes) -> int:
     """Walk the segments to the first scan, so that an embedded preview's end is not taken."""
+    for at, kind, _ in _segments(content):
+        if kind == _START_OF_SCAN:
+            return content.find(_END_OF_IMAGE, at) + 2 if _has_end(content, at) else 0
+    return 0
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield offset (of the length), marker and length of a JPEG's segments, to the first scan.
+
+    Raises:
+        IndexError: the file ends before.
+    """
     at = 2
     while content[at] == 0xFF:
-        if content[at + 1] == _START_OF_SCAN:
-            return content.find(_END_OF_IMAGE, at) + 2 if _has_end(content, at) else 0
-        if content[at + 1] == 0xFF:
+        kind = content[at + 1]
+        if kind == 0xFF:
             at += 1  # a fill byte
-        else:
-            at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    return 0
+            continue
+        length = int.from_bytes(content[at + 2 : at + 4], "big")
+        yield at + 2, kind, length
+        if kind == _START_OF_SCAN:
+            return
+        at += 2 + length
 
 
 def _has_end(content: bytes, at: int) -> bool:

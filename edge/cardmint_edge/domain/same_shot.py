@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+import cv2
 import numpy as np
 
 from cardmint_edge.domain.recognition import Frame
@@ -15,6 +16,15 @@ Another card in the same place differs by far more somewhere, however small it i
 """
 ENOUGH_PIXELS = 256
 """Pixels of a frame's shorter side that a fingerprint of the whole frame needs."""
+
+
+FINE = 96
+"""Fields a side by which a picture that was saved again is known."""
+SAVED_AGAIN = 6.0
+"""Greatest difference of any of them, in grey levels, of one picture that was saved twice.
+
+Another copy of the card, a few pixels beside the first one's place, differs by more at its edges.
+"""
 
 
 class SameShot(Enum):
@@ -59,3 +69,18 @@ def same_shot(one: PhotoMark, other: PhotoMark) -> SameShot:
     if not timed and difference(one.code, other.code) >= AGAIN:
         return SameShot.NO
     return SameShot.UNCLEAR
+
+
+def fine_mark(frame: Frame) -> bytes:
+    """Return the lightness of `FINE` x `FINE` fields of a frame."""
+    small = cv2.resize(frame, (FINE, FINE), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).tobytes()
+
+
+def saved_again(one: bytes, other: bytes) -> bool:
+    """Return whether two fine marks are of one picture, either of which may be turned."""
+    first, second = (
+        np.frombuffer(code, np.uint8).reshape(FINE, FINE).astype(np.float32)
+        for code in (one, other)
+    )
+    return any(np.abs(first - np.rot90(second, turn)).max() < SAVED_AGAIN for turn in range(4))

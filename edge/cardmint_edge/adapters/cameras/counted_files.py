@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from cardmint_edge.adapters.cameras.file_names import printable
-from cardmint_edge.adapters.cameras.folder_intake import ReadFile, decode, first_hole
+from cardmint_edge.adapters.cameras.file_reading import ReadFile, decode, first_hole
 from cardmint_edge.adapters.cameras.folder_places import DONE, FolderPlaces, Stamp, same_content
 from cardmint_edge.adapters.decode import Unreadable
 from cardmint_edge.adapters.photo_time import taken_at

@@ -13,14 +13,12 @@ import structlog
 from cardmint_edge.adapters.cameras.counted_files import CountedFiles
 from cardmint_edge.adapters.cameras.file_names import printable
 from cardmint_edge.adapters.cameras.file_notices import FileNotices
+from cardmint_edge.adapters.cameras.file_reading import ReadFile, decode, read_file
 from cardmint_edge.adapters.cameras.folder_intake import (
     MOST_SHOWN,
     POLL_S,
     FolderIntake,
-    ReadFile,
     TakenFile,
-    decode,
-    read_file,
 )
 from cardmint_edge.adapters.cameras.folder_places import (
     AGAIN,
@@ -33,6 +31,7 @@ from cardmint_edge.adapters.cameras.folder_places import (
     same_content,
 )
 from cardmint_edge.adapters.cameras.other_forms import OTHER_FORM, OtherForms
+from cardmint_edge.adapters.cameras.saved_again import CountedPictures
 from cardmint_edge.adapters.decode import Unreadable
 from cardmint_edge.adapters.open_files import has_writer
 from cardmint_edge.adapters.photo_time import taken_at
@@ -114,6 +113,7 @@ class FolderCamera:
         )
         self._forms = OtherForms(self._places, read)
         self._counted = CountedFiles(self._places, read, clock)
+        self._pictures = CountedPictures()
         self._given: _Given | None = None
         self._unfinished_at = clock()
         self._closed = threading.Event()
@@ -197,6 +197,7 @@ class FolderCamera:
             if whole:
                 mark = mark_of(given.shot.frame, given.taken)
                 self._counted.add(path, given.origin, stamp, given.shot.digest, mark)
+        self._pictures.add(given.origin, given.shot, given.taken)
         self._given = None
 
     def _has_more(self, given: _Given) -> bool:
@@ -302,6 +303,7 @@ class FolderCamera:
                 continue
             if self._is_other_form(taken, shot, content):
                 continue
+            self._check_saved_again(taken, shot, content)
             counting = self._places.move(WAITING, taken.path, COUNTING)
             self._intake.remove(taken)
             part = taken.part
@@ -334,13 +336,31 @@ class FolderCamera:
             self._notices.add(taken.origin, OTHER_FORM, message, len(content))
             log.info("another form of a counted file", file=shot.origin, of=printable(counted))
             return True
-        message = (
+        self._park_other_form(
+            taken,
             f"by its name it is another form of {printable(counted)}, which was counted; if it"
-            " shows another card, count it anyway"
+            " shows another card, count it anyway",
         )
+        return False
+
+    def _check_saved_again(self, taken: TakenFile, shot: Shot, content: bytes) -> None:
+        """Park a picture that a program saved again after it was counted.
+
+        Raises:
+            Unreadable: it was parked.
+        """
+        counted = self._pictures.counted_as(shot, taken_at(content))
+        if counted is not None:
+            message = (
+                f"the same picture as {printable(counted)}, which was counted, saved again; if it"
+                " shows another card, count it anyway"
+            )
+            self._park_other_form(taken, message)
+
+    def _park_other_form(self, taken: TakenFile, message: str) -> None:
         self._places.park(WAITING, taken.path, OTHER_FORM, message, name=taken.origin)
         self._intake.remove(taken)
-        raise Unreadable(OTHER_FORM, f"{shot.origin}: {message}")
+        raise Unreadable(OTHER_FORM, f"{printable(taken.origin)}: {message}")
 
 
 def _shot(path: Path, content: bytes, *, resumed: bool = False, again: bool = False) -> Shot:

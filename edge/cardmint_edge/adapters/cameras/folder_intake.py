@@ -1,7 +1,5 @@
 """Takes complete files out of a watched folder at once, so that no later file replaces them."""
 
-import os
-import stat
 import threading
 from bisect import insort
 from collections import deque
@@ -11,25 +9,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
 
 import structlog
 
 from cardmint_edge.adapters.cameras.file_names import (
-    FileKind,
     is_thumbnail,
-    kind_of,
-    kind_of_folder,
     natural_order,
     printable,
     turn,
 )
 from cardmint_edge.adapters.cameras.file_notices import FileNotices
+from cardmint_edge.adapters.cameras.file_reading import ReadFile, decode, first_hole
 from cardmint_edge.adapters.cameras.folder_places import (
     COUNTING,
     DONE,
-    MARKER,
-    OWN_NAMES,
     WAITING,
     FolderPlaces,
     Stamp,
@@ -37,22 +30,17 @@ from cardmint_edge.adapters.cameras.folder_places import (
     same_content,
     stamp_of,
 )
-from cardmint_edge.adapters.decode import (
-    MAX_BYTES,
-    START_BYTES,
-    Unreadable,
-    decode_image,
-    starts_as_image,
-)
+from cardmint_edge.adapters.cameras.folder_walk import ADOPTED, Entry, walk
+from cardmint_edge.adapters.decode import START_BYTES, Unreadable, starts_as_image
 from cardmint_edge.adapters.picture_end import (
     PicturePart,
     check_written,
     is_whole,
+    lacks_further_pictures,
     lacks_its_end,
     picture_part,
 )
 from cardmint_edge.capture import SourceFile
-from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Retry
 
 POLL_S = 0.1
@@ -64,6 +52,8 @@ CHANGING_S = 5.0
 """Seconds after which a file that has not been unchanged for `settle_s` is named."""
 THUMBNAIL_S = 5.0
 """Seconds that a thumbnail is waited with at least: its picture may come after it."""
+FURTHER_S = 2.0
+"""Seconds that the pictures are waited for that a JPEG names behind itself."""
 LOOK_S = 0.2
 """Seconds after which one look at the folder takes no further file."""
 TAIL = "tail"
@@ -73,12 +63,7 @@ TAIL_S = 2.0
 TAILS_S = 600.0
 MOST_TAILS = 200
 """How long after a file was taken, and of how many files, more bytes are known as a tail."""
-MOST_FOLDERS_DEEP = 8
 MOST_SHOWN = 100
-
-_Entry: TypeAlias = tuple[Path, os.stat_result, Unreadable | None]
-
-ReadFile: TypeAlias = Callable[[Path], tuple[bytes, Stamp]]
 
 log = structlog.get_logger(__name__)
 
@@ -306,6 +291,9 @@ class FolderIntake:
             self._lay_tail_aside(path, file, content, now)
         else:
             self._check(path, file, content, now)
+            if now - file.since < FURTHER_S and lacks_further_pictures(content):
+                file.try_at = file.since + FURTHER_S
+                return
             part = picture_part(content)
             if self._is_open(path):
                 # It may write the next picture into the file before this one's turn comes.
@@ -479,80 +467,17 @@ class FolderIntake:
             at_start=known.at_start,
         )
 
-    def _entries(self) -> Iterator[_Entry]:
+    def _entries(self) -> Iterator[Entry]:
         """Yield what lies in the folder: what may be a picture, and what is left alone and why."""
         try:
             for name in self._adopted:
                 if self._places.is_own(name):
-                    yield Path(name), (self._folder / name).lstat(), _ADOPTED
-            yield from _walk(self._folder, Path(), self._places.is_own)
+                    yield Path(name), (self._folder / name).lstat(), ADOPTED
+            yield from walk(self._folder, Path(), self._places.is_own)
         except FileNotFoundError as error:
             raise Retry(f"{printable(self._folder)}: the folder is missing") from error
         except OSError as error:
             raise Retry(f"{printable(self._folder)}: {error.strerror}") from error
-
-
-def _walk(top: Path, folder: Path, is_own: Callable[[str], bool]) -> Iterator[_Entry]:
-    with os.scandir(top / folder) as entries:
-        for entry in entries:
-            path = folder / entry.name
-            try:
-                status = entry.stat(follow_symlinks=False)
-                if not stat.S_ISDIR(status.st_mode):
-                    kind = kind_of(entry.name)
-                    if kind is not FileKind.LEFT_ALONE:
-                        yield path, status, _left_alone(status.st_mode, kind)
-                    continue
-                kind = kind_of_folder(entry.name)
-                if kind is FileKind.LEFT_ALONE:
-                    continue
-                if not folder.parts and is_own(entry.name):
-                    if entry.name not in OWN_NAMES:
-                        yield path, status, _MARKED
-                    continue
-                if kind is FileKind.HIDDEN:
-                    yield path, status, _HIDDEN
-                elif len(folder.parts) == MOST_FOLDERS_DEEP:
-                    yield path, status, _TOO_DEEP
-                else:
-                    yield from _walk(top, path, is_own)
-            except OSError:
-                continue  # it is gone, or a folder that cannot be read
-
-
-_HIDDEN = Unreadable(
-    "hidden", "names that begin with a dot are left alone; rename it if it is or holds pictures"
-)
-_MARKED = Unreadable(
-    "marked",
-    "a renamed or copied folder of the station's, whose files are not counted again; to have them"
-    f" looked at, remove the file {MARKER} in it",
-)
-_ADOPTED = Unreadable(
-    "adopted",
-    "taken for a folder of an earlier version of the station's, whose files were counted then; if"
-    f" it is yours, remove the file {MARKER} in it",
-)
-_TOO_DEEP = Unreadable(
-    "too-deep", f"folders in more than {MOST_FOLDERS_DEEP} others are left alone; move it up"
-)
-_WHY = {
-    FileKind.HIDDEN: _HIDDEN,
-    FileKind.ARCHIVE: Unreadable("archive", "an archive is not opened; unpack it here"),
-    FileKind.UNKNOWN: Unreadable(
-        "unknown-ending",
-        "no picture by its name; if it is one, save it as JPEG, PNG, TIFF, WebP, BMP or HEIC",
-    ),
-}
-
-
-def _left_alone(mode: int, kind: FileKind) -> Unreadable | None:
-    """Return why an entry is never taken; None for a picture's file."""
-    if stat.S_ISLNK(mode):
-        return Unreadable("symbolic-link", "a link is not followed; put the file itself here")
-    if not stat.S_ISREG(mode):
-        return Unreadable("not-a-file", "no file but a pipe, socket or device; remove it")
-    return _WHY.get(kind)
 
 
 def _source(path: Path, stamp: Stamp, moment: datetime, why: Unreadable) -> SourceFile:
@@ -564,63 +489,3 @@ def _source(path: Path, stamp: Stamp, moment: datetime, why: Unreadable) -> Sour
         bytes=stamp[1],
         time=moment,
     )
-
-
-def read_file(path: Path) -> tuple[bytes, Stamp]:
-    """Return a file's bytes and its stamp.
-
-    Raises:
-        FileNotFoundError: it is gone.
-        Unreadable: it is no file, too large, changed meanwhile, or cannot be read now.
-    """
-    try:
-        # A link or a pipe may have taken the file's place since it was looked at.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            before = os.fstat(descriptor)
-            if not stat.S_ISREG(before.st_mode):
-                raise Unreadable("not-a-file", "no file but a pipe, socket or device; remove it")
-            if before.st_size > MAX_BYTES:
-                raise Unreadable(
-                    "image-too-large",
-                    f"{before.st_size >> 20} MB; at most {MAX_BYTES >> 20} MB are read",
-                )
-            content = file.read(MAX_BYTES)
-            after = os.fstat(descriptor)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise Unreadable("unreadable-file", f"{error.strerror}; it is tried again") from None
-    if stamp_of(before) != stamp_of(after) or len(content) != after.st_size:
-        raise Unreadable("unreadable-file", "it changes while it is read; it is tried again")
-    return content, stamp_of(after)
-
-
-def first_hole(path: Path) -> int:
-    """Return the offset of the first hole in a sparse file; else its size, or more.
-
-    File systems that know no holes say nothing of them.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            return os.lseek(descriptor, 0, os.SEEK_HOLE)
-        finally:
-            os.close(descriptor)
-    except OSError:
-        return MAX_BYTES
-
-
-def decode(content: bytes, path: Path) -> Frame:
-    """Decode a file's content.
-
-    Raises:
-        Unreadable: it is no usable picture, whatever the decoder says of it.
-    """
-    try:
-        return decode_image(content)
-    except Unreadable:
-        raise
-    except Exception as error:
-        log.exception("a picture broke the decoder", file=printable(path))
-        raise Unreadable("broken-file", f"it cannot be decoded: {error!r}") from error

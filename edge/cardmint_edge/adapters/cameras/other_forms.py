@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cardmint_edge.adapters.cameras.file_names import other_forms
-from cardmint_edge.adapters.cameras.folder_intake import ReadFile, decode
+from cardmint_edge.adapters.cameras.file_reading import ReadFile, decode
 from cardmint_edge.adapters.cameras.folder_places import DONE, FolderPlaces
 from cardmint_edge.adapters.decode import Unreadable
 from cardmint_edge.adapters.photo_time import taken_at

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
+from cardmint_edge.adapters.cameras.bounded import BoundedCamera
 from cardmint_edge.adapters.cameras.live import LiveCamera
 from cardmint_edge.adapters.cameras.photos import NoCamera
 from cardmint_edge.adapters.cameras.video import VideoDevice
@@ -43,4 +44,5 @@ def camera_of(settings: CameraSettings, start_at: int, last_fingerprint: bytes) 
         return NoCamera()
     from cardmint_edge.adapters.cameras.folder import FolderCamera  # noqa: PLC0415 - as above
 
-    return FolderCamera(settings.path, settle_s=settings.settle_s, beside=True)
+    folder = FolderCamera(settings.path, settle_s=settings.settle_s, beside=True)
+    return BoundedCamera(folder, settings.path)
