@@ -5,6 +5,7 @@ SHA-256. What is done to accounts is written to the audit log in the same transa
 """
 
 import asyncio
+import json
 import re
 import secrets
 import unicodedata
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID, uuid4
 
 from argon2 import PasswordHasher
@@ -25,6 +27,7 @@ from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import notify
 from cardmint_cloud.adapters.sealing import MasterKeys
 from cardmint_cloud.audit import MACHINE, Action, AuditLog
+from cardmint_cloud.domain.audit_chain import canonical
 from cardmint_cloud.domain.permissions import Role, Scope
 from cardmint_cloud.domain.person_references import reference_of
 from cardmint_cloud.domain.reach import Reach, reach_of
@@ -60,6 +63,9 @@ MOST_ORIGINS = 10
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:\d{1,5})?\Z")
 TOKEN_PREFIX = "cm_"  # noqa: S105 - so that secret scanners find one
 _SECRET_BYTES = 32
+_SESSION = "session"
+"""Where it is sealed from where a session came."""
+
 _IN_SESSION = "session"
 """Where tries are counted of somebody with a session."""
 
@@ -516,14 +522,30 @@ class Accounts:
             )
             if row is None:
                 raise NotFound("That session has ended; sign in again.")
-            await self.audit.add_own(
-                connection,
-                action,
-                who.account,
-                personal={"address": row["address"], "agent": row["agent"]},
-                now=now,
-            )
+            personal = await self._came_from(connection, who.account, row)
+            await self.audit.add_own(connection, action, who.account, personal=personal, now=now)
         return secret
+
+    async def sessions_of(
+        self, connection: PostgresConnection, account: UUID
+    ) -> list[dict[str, Any]]:
+        """Return an account's sessions, the last used first, and where each came from."""
+        return [
+            {
+                **await self._came_from(connection, account, row),
+                **{name: row[name] for name in ("digest", "began_at", "seen_at")},
+            }
+            for row in await rows.list_sessions(connection, self._tenant, account)
+        ]
+
+    async def _came_from(
+        self, connection: PostgresConnection, account: UUID, row: Any
+    ) -> dict[str, str]:
+        """Return address and browser of a session; those of an earlier version are in clear."""
+        if row["personal"] is None:
+            return {"address": row["address"], "agent": row["agent"]}
+        plain = await self.vault.open(connection, account, _SESSION, bytes(row["personal"]))
+        return json.loads(plain) if plain else {"address": "", "agent": ""}
 
     async def change(
         self,
@@ -666,25 +688,23 @@ class Accounts:
             seen_before=now - max(IDLE.values()),
             begun_before=now - max(LONGEST.values()),
         )
-        agent = agent[:MOST_AGENT]
+        personal = {"address": address, "agent": agent[:MOST_AGENT]}
         async with self._database.transaction() as connection:
+            sealed = await self.vault.seal(
+                connection, account, _SESSION, canonical(personal).encode()
+            )
             stage = await rows.begin_session(
                 connection,
                 self._tenant,
                 digest_of(secret),
                 account,
                 password=password,
-                address=address,
-                agent=agent,
+                personal=sealed,
                 now=now,
             )
             if stage == "whole":
                 await self.audit.add_own(
-                    connection,
-                    Action.SIGNED_IN,
-                    account,
-                    personal={"address": address, "agent": agent},
-                    now=now,
+                    connection, Action.SIGNED_IN, account, personal=personal, now=now
                 )
         return secret if stage else None
 

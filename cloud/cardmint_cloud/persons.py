@@ -49,8 +49,13 @@ class Persons:
             ]
             opened = [await self._accounts.audit.opened(connection, one.entry) for one in log]
             own = str(account)
+            sessions = await self._accounts.sessions_of(connection, account)
             export = {
                 **found,
+                "sessions": [
+                    {name: value for name, value in one.items() if name != "digest"}
+                    for one in sessions
+                ],
                 "audit": [one for one in opened if own in {one["by"], one["person"]}],
                 "events": await self._events(connection, account, found["account"]["name"]),
             }

@@ -175,8 +175,7 @@ async def test_no_session_begins_by_a_password_that_was_changed_meanwhile(pool: 
         b"x",
         who.account,
         password=old,
-        address="",
-        agent="",
+        personal=b"",
         now=NOW,
     )
     assert not begun
@@ -259,6 +258,22 @@ async def test_no_session_comes_back_with_a_clock_that_is_set_back(pool: Pool) -
     secret, _ = await join(accounts, "fox", Role.VIEWER, NOW)
     assert await accounts.signed_in(secret, NOW - timedelta(minutes=50)) is not None
     assert await accounts.signed_in(secret, NOW - timedelta(days=365 * 40)) is None
+
+
+async def test_a_session_of_an_earlier_version_says_where_it_came_from(
+    pool: Pool, owner: Pool
+) -> None:
+    accounts, who = await fox(pool)
+    await owner.execute(
+        "UPDATE account_sessions SET address = '10.7.7.7', agent = 'old', personal = NULL"
+    )
+    async with TenantDatabase(pool, "shop").transaction() as connection:
+        (one,) = await accounts.sessions_of(connection, who.account)
+        assert (one["address"], one["agent"]) == ("10.7.7.7", "old")
+        await accounts.vault.destroy(connection, who.account)
+        await owner.execute("UPDATE account_sessions SET personal = 'x'")
+        (gone,) = await accounts.sessions_of(connection, who.account)
+        assert gone["address"] == "", "its person's key is gone"
 
 
 async def test_a_long_name_is_nobodys(guarded: GuardedSite) -> None:

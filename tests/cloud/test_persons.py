@@ -82,6 +82,7 @@ async def test_a_person_is_handed_out_and_erased_and_the_chain_holds(
     assert export["events"] == 2
     assert [one["kind"] for one in export["factors"]] == ["totp"]
     assert export["sessions"][0]["address"] == "10.1.2.3"
+    assert "10.1.2.3" not in str(await owner.fetch("SELECT * FROM account_sessions"))
     personal = [one["personal"] for one in export["audit"]]
     assert {"address": "10.1.2.3", "agent": ""} in personal
     assert "password" not in json.dumps(export["account"])

@@ -415,7 +415,7 @@ async def _as_before(owner: Pool, sessions: list[Any]) -> None:
         f"{OWN}-program",
     )
     await owner.executemany(
-        "INSERT INTO account_sessions SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10"
+        "INSERT INTO account_sessions SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11"
         " ON CONFLICT DO NOTHING",
         [tuple(row) for row in sessions],
     )

@@ -418,7 +418,8 @@ async def own_account(
     """Return the page of one's own account."""
     who = who_is(request)
     connected = await shop.provider.connected_since(who) if shop.provider else None
-    sessions = await rows.list_sessions(shop.database, shop.tenant, who.account)
+    async with shop.database.transaction() as reads:
+        sessions = await accounts_of(shop).sessions_of(reads, who.account)
     async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(
             connection,

@@ -22,16 +22,17 @@ INSERT INTO accounts (tenant, account, name, folded, role, password, made_at, st
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"""
 _BEGIN = f"""
 INSERT INTO account_sessions
-       (tenant, digest, account, address, agent, began_at, seen_at, stage, proved_at)
-SELECT $1, $2, account, $4, $5, $6, $6, s.stage, CASE s.stage WHEN 'whole' THEN $6::timestamptz END
+       (tenant, digest, account, address, agent, personal, began_at, seen_at, stage, proved_at)
+SELECT $1, $2, account, '', '', $4, $5, $5, s.stage,
+       CASE s.stage WHEN 'whole' THEN $5::timestamptz END
   FROM accounts a CROSS JOIN LATERAL (
        SELECT CASE WHEN {_HAS_FACTORS} THEN 'second' ELSE 'whole' END AS stage) s
- WHERE a.tenant = $1 AND a.account = $3 AND a.password = $7 AND NOT a.disabled FOR SHARE OF a
+ WHERE a.tenant = $1 AND a.account = $3 AND a.password = $6 AND NOT a.disabled FOR SHARE OF a
 RETURNING stage"""  # noqa: S608 - our fragment
 _RENEW = """
 UPDATE account_sessions SET digest = $3, stage = 'whole', proved_at = $4, seen_at = $4,
        began_at = CASE stage WHEN 'second' THEN $4 ELSE began_at END, challenge = NULL
- WHERE tenant = $1 AND digest = $2 RETURNING address, agent"""
+ WHERE tenant = $1 AND digest = $2 RETURNING address, agent, personal"""
 _RECOVERY_LINK = """
 SELECT l.account, a.name FROM account_links l JOIN accounts a USING (tenant, account)
  WHERE l.tenant = $1 AND l.digest = $2 AND l.expires_at > $3 AND NOT a.disabled"""
@@ -54,7 +55,7 @@ SELECT a.account, a.name, a.role, a.disabled, a.made_at, a.stations, a.lots,
   FROM accounts a LEFT JOIN account_sessions s USING (tenant, account)
  WHERE a.tenant = $1 GROUP BY a.tenant, a.account ORDER BY a.name"""  # noqa: S608 - our fragment
 _SESSIONS = """
-SELECT digest, address, agent, began_at, seen_at FROM account_sessions
+SELECT digest, address, agent, personal, began_at, seen_at FROM account_sessions
  WHERE tenant = $1 AND account = $2 AND stage = 'whole' ORDER BY seen_at DESC"""
 _LAST_ADMIN = """
 SELECT count(*) FROM accounts
@@ -101,16 +102,16 @@ async def begin_session(
     account: UUID,
     *,
     password: str,
-    address: str,
-    agent: str,
+    personal: bytes,
     now: datetime,
 ) -> str | None:
     """Begin a session and return its stage: `second` where a second factor must follow.
 
-    None where the account is disabled or its password's hash is another.
+    `personal` is where it comes from, sealed. None where the account is disabled or its password's
+    hash is another.
     """
     found: str | None = await executor.fetchval(
-        _BEGIN, tenant, digest, account, address, agent, now, password
+        _BEGIN, tenant, digest, account, personal, now, password
     )
     return found
 

@@ -10,7 +10,6 @@ from cardmint_cloud.adapters.postgres.connection import Executor, PostgresConnec
 _ACCOUNT = """
 SELECT account, name, role, disabled, made_at FROM accounts WHERE tenant = $1 AND account = $2"""
 _LISTS = {
-    "sessions": "SELECT address, agent, began_at, seen_at FROM account_sessions",
     "identities": "SELECT encode(identity, 'hex') AS identity, made_at FROM account_identities",
     "factors": "SELECT kind, name, made_at, used_at FROM account_factors",
     "read_only_links": "SELECT name, query, made_at, expires_at, used_at FROM view_links",

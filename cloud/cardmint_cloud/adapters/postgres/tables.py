@@ -549,6 +549,7 @@ account_sessions = Table(
     Column("stage", Text, nullable=False, server_default=text("'whole'")),
     Column("proved_at", Moment),
     Column("challenge", LargeBinary),
+    Column("personal", LargeBinary),
     PrimaryKeyConstraint("tenant", "digest"),
     _of_account(),
 )
