@@ -6,7 +6,7 @@ that has been set back since, and is due now.
 
 from datetime import datetime, timedelta
 
-from cardmint_cloud.adapters.postgres import across
+from cardmint_cloud.adapters.postgres import across, job_queue
 from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 
 LONGEST_WAIT = timedelta(days=2)
@@ -21,16 +21,14 @@ _OF_TENANTS = (
     ),
     ("UPDATE review_leases SET until = $2 WHERE tenant = $1 AND until > $3", LONGEST_LEASE),
 )
-_OF_QUEUE = (
-    "UPDATE procrastinate_jobs SET scheduled_at = $1 WHERE status = 'todo' AND scheduled_at > $2"
-)
 
 
 async def recall(pool: Pool, now: datetime) -> int:
     """Make everything due that is due later than it can be; return how many rows that were."""
-    done = [await pool.execute(_OF_QUEUE, now, now + LONGEST_WAIT)]
+    rows = await job_queue.recall_jobs(pool, now, longest=LONGEST_WAIT)
     for tenant in await across.list_tenants(pool):
         async with tenant_transaction(pool, tenant) as connection:
             for statement, longest in _OF_TENANTS:
-                done.append(await connection.execute(statement, tenant, now, now + longest))
-    return sum(int(one.rpartition(" ")[2]) for one in done)
+                done = await connection.execute(statement, tenant, now, now + longest)
+                rows += int(done.rpartition(" ")[2])
+    return rows

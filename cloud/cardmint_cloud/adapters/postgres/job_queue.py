@@ -88,6 +88,9 @@ _BRING_FORWARD = """
 UPDATE procrastinate_jobs SET scheduled_at = $1
  WHERE queue_name = 'prices' AND status = 'todo' AND scheduled_at > $1 AND args ->> 'tenant' = $2
 RETURNING id"""
+_RECALL = """
+UPDATE procrastinate_jobs SET scheduled_at = $1 WHERE status = 'todo' AND scheduled_at > $2
+RETURNING id"""
 _DISCARD = """
 DELETE FROM procrastinate_jobs
  WHERE id = $1 AND status = 'failed' AND coalesce(args ->> 'tenant', $2) = $2
@@ -158,6 +161,11 @@ async def requeue_job(connection: PostgresConnection, tenant: str, job: int, now
 async def bring_prices_forward(executor: Executor, tenant: str, now: datetime) -> int:
     """Let a tenant's pricing jobs that wait for their next attempt run now; return how many."""
     return len(await executor.fetch(_BRING_FORWARD, now, tenant))
+
+
+async def recall_jobs(pool: Pool, now: datetime, *, longest: timedelta) -> int:
+    """Let jobs that would wait longer than `longest` run now; return how many."""
+    return len(await pool.fetch(_RECALL, now, now + longest))
 
 
 async def rescue_jobs(
