@@ -136,6 +136,18 @@ def test_memory_is_bounded() -> None:
     assert pace.seconds_to_wait("owl", "10.0.0.2", 1.0) > 0, "a new count finds room"
 
 
+def test_the_right_password_is_right_where_a_count_had_to_go() -> None:
+    pace = SignInPace()
+    pace.wrong("owl", "10.0.0.1", 0.0)
+    for number in range(COUNTS // 3):
+        pace.wrong(
+            f"fox {number}", f"10.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}", 0.0
+        )
+    assert len(pace) == COUNTS, "the first count, of the owl's network, went"
+    pace.right("owl", "10.0.0.1")
+    assert len(pace) == COUNTS - 2
+
+
 @pytest.mark.parametrize(
     ("address", "network"),
     [
