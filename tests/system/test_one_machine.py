@@ -31,6 +31,7 @@ from cardmint_edge.errors import Park, Retry
 from cardmint_lab.folders import temporary_folder
 from cardmint_lab.system import installed_script
 from tests.cloud.kit.images import digest, picture
+from tests.cloud.kit.say import say
 from tests.edge.kit.agent import ForwardingAgent
 from tests.edge.kit.scans import STAMP, scan_of
 
@@ -118,9 +119,11 @@ def children(up: ChildProcess, word: str) -> list[psutil.Process]:
 
 
 def test_a_shop_runs_it_and_everything_comes_back(
-    folder: Path, broker_port: int, tmp_path: Path
+    folder: Path, broker_port: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    began = time.monotonic()
     with running(folder, broker_port) as up:
+        first_s = time.monotonic() - began
         password, station_token = add_station(folder, "left")
         broker = BrokerSettings(port=broker_port, username="shop/left", password=password)
         image = Image(sha256=digest(picture()), bytes=len(picture()), width=63, height=88)
@@ -158,7 +161,13 @@ def test_a_shop_runs_it_and_everything_comes_back(
     # Settings decide: a password that was changed there, and a file of users that is gone.
     (folder / "broker" / "passwords").unlink()
     assert not (folder / "postgres" / "password").exists()
+    began = time.monotonic()
     with running(folder, broker_port):
+        again_s = time.monotonic() - began
+        say(
+            request,
+            f"`up`: a new folder is ready after {first_s:.1f} s, again after {again_s:.1f} s",
+        )
         assert items(folder, token) == number
         second = subprocess.run(
             installed_script(["cardmint-cloud", "up", "--folder", str(folder)]),
