@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cardmint_cloud.adapters.card_files import format_of, read_rows
 from cardmint_cloud.adapters.postgres.connection import Pool
-from cardmint_cloud.domain.file_formats import FileKind, FormatReader
+from cardmint_cloud.domain.file_formats import FormatKind, FormatReader
 from cardmint_cloud.item_import import ImportReport, Words, check_rows, import_rows
 from cardmint_cloud.market_import import read_sales, read_stock
 
@@ -60,9 +60,9 @@ async def _read(
 ) -> ImportReport:
     form = format_of(path, named)
     rows = read_rows(path, form)
-    if form and form.kind is FileKind.STOCK:
+    if form and form.kind is FormatKind.STOCK:
         return await read_stock(pool, tenant, form, rows, words, now=now)
-    if form and form.kind is FileKind.SALES:
+    if form and form.kind is FormatKind.SALES:
         return await read_sales(pool, tenant, form, rows, words, user=user, now=now)
     reader = FormatReader(form, _scope(path, called) if form.apart else "") if form else None
     if now is None:

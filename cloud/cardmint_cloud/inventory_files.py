@@ -27,7 +27,7 @@ from cardmint_cloud.settings import CloudSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Exported:
+class WrittenFile:
     """What was written: bytes, and the number of cards that the format cannot say, by reason."""
 
     size: int
@@ -36,7 +36,7 @@ class Exported:
 
 def export_items(
     settings: CloudSettings, file: Path, query: ItemQuery, form: WrittenFormat | None = None
-) -> Exported:
+) -> WrittenFile:
     """Write the items that a query finds to a file, in our columns or as another program takes it.
 
     Raises:
@@ -49,7 +49,7 @@ def export_items(
         raise StopService(f"{file}: such a file of cards is .{', .'.join(kinds)}")
     left_out: Counter[str] = Counter()
 
-    async def run() -> Exported:
+    async def run() -> WrittenFile:
         engine = engine_for(settings.database, pooled=settings.pooled, connections=1)
         today = datetime.now(UTC).date()
         try:
@@ -62,7 +62,7 @@ def export_items(
             with _writing(file) as out:
                 async for piece in pieces:
                     out.write(piece)
-                return Exported(size=out.tell(), left_out=left_out)
+                return WrittenFile(size=out.tell(), left_out=left_out)
         finally:
             await engine.dispose()
 

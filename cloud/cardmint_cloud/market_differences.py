@@ -11,10 +11,11 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from cardmint_cloud.adapters.postgres import markets
-from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, tenant_transaction
+from cardmint_cloud.domain.market_stock import Comparison
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.item_changes import MAX_CHANGED, ChangeOutcome
-from cardmint_cloud.market_files import TCGPLAYER, comparison_of
+from cardmint_cloud.market_files import TCGPLAYER, MarketFile, comparison_of, preview_of
 from cardmint_cloud.market_import import sell
 from cardmint_cloud.reviews.answers import lock_user_stream
 
@@ -30,11 +31,24 @@ class ShownDifference:
     stock: int
 
 
+async def overview(pool: Pool, tenant: str) -> tuple[MarketFile, list[ShownDifference]]:
+    """Return what a file for TCGplayer would say now, and the differences, of one comparison."""
+    async with tenant_transaction(pool, tenant) as connection:
+        compared = await comparison_of(connection, tenant)
+        return preview_of(compared), await _shown(connection, tenant, compared)
+
+
 async def differences(pool: Pool, tenant: str) -> list[ShownDifference]:
     """Return where TCGplayer lists another number, those with most cards first."""
     async with tenant_transaction(pool, tenant) as connection:
-        found = (await comparison_of(connection, tenant)).differences
-        cells = await markets.cells_of(connection, tenant, TCGPLAYER, [one.sku for one in found])
+        return await _shown(connection, tenant, await comparison_of(connection, tenant))
+
+
+async def _shown(
+    connection: PostgresConnection, tenant: str, compared: Comparison
+) -> list[ShownDifference]:
+    found = compared.differences
+    cells = await markets.cells_of(connection, tenant, TCGPLAYER, [one.sku for one in found])
     shown = [
         ShownDifference(
             sku=one.sku,

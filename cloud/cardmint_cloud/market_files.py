@@ -53,7 +53,12 @@ class MarketFile:
 async def preview_file(pool: Pool, tenant: str) -> MarketFile:
     """Return what a file for TCGplayer would say now."""
     async with tenant_transaction(pool, tenant) as connection:
-        told, left_out = offers(await comparison_of(connection, tenant))
+        return preview_of(await comparison_of(connection, tenant))
+
+
+def preview_of(comparison: Comparison) -> MarketFile:
+    """Return what a file that tells of a comparison would say."""
+    told, left_out = offers(comparison)
     return _summary(None, told, left_out)
 
 

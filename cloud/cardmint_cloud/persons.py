@@ -96,6 +96,8 @@ class Persons:
             await account_rows.end_sessions(connection, self._tenant, account)
             await factor_rows.remove_all(connection, self._tenant, account)
             await rows.remove_links(connection, self._tenant, account)
+            await account_rows.remove_recovery_links(connection, self._tenant, account)
+            await account_rows.remove_links_made_by(connection, self._tenant, account)
             await rows.rename(connection, self._tenant, account, new_name)
             await self._accounts.vault.destroy(connection, account)
             await self._accounts.audit.add(

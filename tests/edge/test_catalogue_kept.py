@@ -15,9 +15,9 @@ from tests.edge.kit.catalogue import (
     card,
     content,
     fetch,
+    serving,
     sets_of,
     write_database,
-    write_pictures,
 )
 
 from cardmint_edge.adapters.catalogue_folder import open_catalogue, read_index
@@ -31,10 +31,8 @@ NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    data = write_database(tmp_path_factory.mktemp("database"), cards=20)
-    one = StandIn(data, write_pictures(tmp_path_factory.mktemp("pictures")))
-    yield one
-    one.close()
+    with serving(tmp_path_factory.mktemp("catalogue"), cards=20) as one:
+        yield one
 
 
 @pytest.fixture

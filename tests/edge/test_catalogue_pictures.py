@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.edge.kit.catalogue import StandIn, fetch, write_database, write_pictures
+from tests.edge.kit.catalogue import StandIn, fetch, serving
 
 from cardmint_edge.adapters.catalogue_answers import PictureRecords
 from cardmint_edge.adapters.decode import read_image
@@ -14,10 +14,8 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    data = write_database(tmp_path_factory.mktemp("database"), cards=6)
-    one = StandIn(data, write_pictures(tmp_path_factory.mktemp("pictures")))
-    yield one
-    one.close()
+    with serving(tmp_path_factory.mktemp("catalogue"), cards=6) as one:
+        yield one
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.edge.kit.catalogue import StandIn, fetch, sets_of, write_database, write_pictures
+from tests.edge.kit.catalogue import StandIn, fetch, serving, sets_of, write_database
 from tests.edge.kit.waiting import until
 
 from cardmint_edge.adapters.catalogue_folder import open_catalogue, read_index
@@ -83,10 +83,8 @@ class Mirror:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    data = write_database(tmp_path_factory.mktemp("database"), cards=12)
-    one = StandIn(data, write_pictures(tmp_path_factory.mktemp("pictures")))
-    yield one
-    one.close()
+    with serving(tmp_path_factory.mktemp("catalogue"), cards=12) as one:
+        yield one
 
 
 @pytest.fixture

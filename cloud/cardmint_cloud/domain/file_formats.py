@@ -21,7 +21,7 @@ Cells = Mapping[str, str]
 """Cells by heading, as `heading` spells it."""
 
 
-class FileKind(StrEnum):
+class FormatKind(StrEnum):
     """What a file of others says: cards to add, what a marketplace offers, what it sold."""
 
     CARDS = "cards"
@@ -45,7 +45,7 @@ class FileFormat:
 
     name: str
     title: str
-    kind: FileKind
+    kind: FormatKind
     marks: frozenset[str]
     reads: Mapping[str, str]
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

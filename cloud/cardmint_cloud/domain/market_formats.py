@@ -7,7 +7,7 @@ verified with its service.
 from collections.abc import Mapping
 
 from cardmint_cloud.domain import cardmarket, collection_apps, tcgplayer
-from cardmint_cloud.domain.file_formats import FileFormat, FileKind
+from cardmint_cloud.domain.file_formats import FileFormat, FormatKind
 from cardmint_cloud.domain.item_rows import READ, TOLD
 
 _TCGPLAYER_TOLD = frozenset(
@@ -27,7 +27,7 @@ _TCGPLAYER_READS: Mapping[str, str] = {
 TCGPLAYER = FileFormat(
     name="tcgplayer",
     title="TCGplayer pricing file (MyPricing export)",
-    kind=FileKind.STOCK,
+    kind=FormatKind.STOCK,
     marks=frozenset({"tcgplayer_id", "total_quantity", "add_to_quantity", "tcg_marketplace_price"}),
     reads=_TCGPLAYER_READS,
     refine=tcgplayer.of_product,
@@ -42,7 +42,7 @@ TCGPLAYER = FileFormat(
 TCGPLAYER_PULL_SHEET = FileFormat(
     name="tcgplayer-pull-sheet",
     title="TCGplayer pull sheet",
-    kind=FileKind.SALES,
+    kind=FormatKind.SALES,
     marks=frozenset({"skuid", "order_quantity", "product_name", "condition"}),
     reads={"set_name": "set", "name": "product_name", "number": "number"},
     refine=tcgplayer.of_product,
@@ -61,7 +61,7 @@ TCGPLAYER_PULL_SHEET = FileFormat(
 TCGPLAYER_APP = FileFormat(
     name="tcgplayer-app",
     title="TCGplayer app, all columns",
-    kind=FileKind.CARDS,
+    kind=FormatKind.CARDS,
     marks=TCGPLAYER.marks | {"product_id", "printing"},
     reads={**_TCGPLAYER_READS, "quantity": "add_to_quantity"},
     refine=tcgplayer.of_app,
@@ -72,7 +72,7 @@ TCGPLAYER_APP = FileFormat(
 TCGPLAYER_SCANS = FileFormat(
     name="tcgplayer-scans",
     title="TCGplayer app, scan list",
-    kind=FileKind.CARDS,
+    kind=FormatKind.CARDS,
     marks=frozenset(
         {"quantity", "simple_name", "card_number", "set_code", "printing", "product_id", "sku"}
     ),
@@ -108,7 +108,7 @@ _CARDMARKET_TOLD = frozenset({"idproduct", "isfoil", "isplayset", "isreverseholo
 CARDMARKET_PURCHASE = FileFormat(
     name="cardmarket-purchase",
     title="Cardmarket purchase (ArticlesFromShipment)",
-    kind=FileKind.CARDS,
+    kind=FormatKind.CARDS,
     marks=_CARDMARKET_MARKS,
     reads=_CARDMARKET_READS,
     words=cardmarket.WORDS,
@@ -121,7 +121,7 @@ CARDMARKET_PURCHASE = FileFormat(
 CARDMARKET_STOCK = FileFormat(
     name="cardmarket-stock",
     title="Cardmarket stock",
-    kind=FileKind.CARDS,
+    kind=FormatKind.CARDS,
     marks=_CARDMARKET_MARKS,
     reads={name: place for name, place in _CARDMARKET_READS.items() if name != "paid"},
     words=cardmarket.WORDS,
@@ -132,7 +132,7 @@ CARDMARKET_STOCK = FileFormat(
 CARDMARKET_OLD_STOCK = FileFormat(
     name="cardmarket-old-stock",
     title="Cardmarket stock, as its former API gave it",
-    kind=FileKind.CARDS,
+    kind=FormatKind.CARDS,
     marks=frozenset({"idarticle", "idproduct", "english_name", "exp._name", "amount"}),
     reads={
         "set_name": "exp._name",
@@ -155,7 +155,7 @@ CARDMARKET_OLD_STOCK = FileFormat(
 PRICECHARTING = FileFormat(
     name="pricecharting",
     title="PriceCharting collection",
-    kind=FileKind.CARDS,
+    kind=FormatKind.CARDS,
     marks=frozenset({"id", "product_name", "console_name", "include_string", "price_in_pennies"}),
     reads={
         "name": "product_name",
@@ -180,7 +180,7 @@ PRICECHARTING = FileFormat(
 COLLECTR = FileFormat(
     name="collectr",
     title="Collectr portfolio",
-    kind=FileKind.CARDS,
+    kind=FormatKind.CARDS,
     marks=frozenset({"portfolio_name", "product_name", "variance", "card_condition", "watchlist"}),
     reads={
         "set_name": "set",
@@ -201,7 +201,7 @@ COLLECTR = FileFormat(
 POKECOLLECTOR = FileFormat(
     name="pokecollector",
     title="pokecollector",
-    kind=FileKind.CARDS,
+    kind=FormatKind.CARDS,
     marks=frozenset({"set_code", "number"}),
     reads={
         "set_name": "set_code",
@@ -217,7 +217,7 @@ POKECOLLECTOR = FileFormat(
 DRAGON_SHIELD = FileFormat(
     name="dragon-shield",
     title="Dragon Shield card manager, web",
-    kind=FileKind.CARDS,
+    kind=FormatKind.CARDS,
     marks=frozenset(
         {"folder_name", "trade_quantity", "card_name", "set_name", "card_number", "printing"}
     ),
@@ -241,7 +241,7 @@ DRAGON_SHIELD = FileFormat(
 DRAGON_SHIELD_APP = FileFormat(
     name="dragon-shield-app",
     title="Dragon Shield card manager, app",
-    kind=FileKind.CARDS,
+    kind=FormatKind.CARDS,
     marks=frozenset({"cardnumber", "expansion_code", "expansion_name", "foil", "purchasedate"}),
     reads={
         "set_name": "expansion_name",
@@ -270,7 +270,7 @@ FORMATS = (
 CARDMINT = FileFormat(
     name="cardmint",
     title="CardMint's own export, as new cards",
-    kind=FileKind.CARDS,
+    kind=FormatKind.CARDS,
     marks=frozenset({"item", "version", "card_id"}),
     reads={name: name for name in sorted(READ - {"item", "version", "reference"})},
     identity=("item",),

@@ -32,7 +32,7 @@ from cardmint_cloud.web.inventory_pages import sound_text
 from cardmint_cloud.web.item_forms import FIELD_CHOICES, AddForm, ChangeForm, packed
 from cardmint_cloud.web.parameters import MAX_PAGE, address
 from cardmint_cloud.web.printings import known_printing
-from cardmint_cloud.web.rendering import htmx_target, render_page
+from cardmint_cloud.web.rendering import attachment, htmx_target, render_page
 from cardmint_cloud.web.sign_in import reach_of_asker
 from cardmint_contracts.cards import Card
 from cardmint_contracts.changes import ItemValues, Stock
@@ -406,10 +406,7 @@ async def download(
     return Stream(
         pieces,
         media_type=MEDIA_TYPES[kind],
-        headers={
-            "content-disposition": f'attachment; filename="{name}"',
-            "cache-control": "no-store",
-        },
+        headers=attachment(name),
     )
 
 

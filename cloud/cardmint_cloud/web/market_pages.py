@@ -20,7 +20,7 @@ from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.insurance_list import insurance_list
 from cardmint_cloud.item_export import format_file
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
-from cardmint_cloud.web.rendering import render_page
+from cardmint_cloud.web.rendering import attachment, render_page
 
 SHOWN = 100
 """Differences that the page shows."""
@@ -41,17 +41,12 @@ async def insurance(shop: NamedDependency[PageContext], q: FromQuery[str] = "") 
     try:
         async with shop.searching:
             content = await insurance_list(shop.engine, shop.images, shop.tenant, q, today)
-    except QueryFault as fault:
-        raise ValidationException(str(fault)) from None
-    except Conflict as problem:
+    except (QueryFault, Conflict) as problem:
         raise ValidationException(str(problem)) from None
     return Response(
         content,
         media_type="application/pdf",
-        headers={
-            "content-disposition": f'attachment; filename="insurance-{today}.pdf"',
-            "cache-control": "no-store",
-        },
+        headers=attachment(f"insurance-{today}.pdf"),
     )
 
 
@@ -75,10 +70,7 @@ async def download_file(
     return Response(
         content,
         media_type="text/csv",
-        headers={
-            "content-disposition": f'attachment; filename="{name}"',
-            "cache-control": "no-store",
-        },
+        headers=attachment(name),
     )
 
 
@@ -88,9 +80,7 @@ async def take_back(market_file: FromPath[UUID], shop: NamedDependency[PageConte
     try:
         await market_files.take_back(shop.pool, shop.tenant, market_file, shop.clock())
     except Conflict as problem:
-        page = await _page(shop, "", notice=f"Not taken back: {problem}.", tone="conflict")
-        page.status_code = 409
-        return page
+        return await _refused(shop, f"Not taken back: {problem}.")
     return await _page(shop, "", notice="Taken back: the next file says it again.")
 
 
@@ -112,11 +102,15 @@ async def take_listed(
             shop.pool, shop.tenant, chosen, user=user_of(request), now=shop.clock()
         )
     except Conflict as problem:
-        page = await _page(shop, "", notice=f"Not changed: {problem}.", tone="conflict")
-        page.status_code = 409
-        return page
+        return await _refused(shop, f"Not changed: {problem}.")
     said = f"{done.items:,} {'card is' if done.items == 1 else 'cards are'} sold."
     return await _page(shop, "", notice=said, undo=done.change)
+
+
+async def _refused(shop: PageContext, notice: str) -> Template:
+    page = await _page(shop, "", notice=notice, tone="conflict")
+    page.status_code = 409
+    return page
 
 
 async def _page(
@@ -146,8 +140,8 @@ async def _page(
         "files": await markets.latest_files(shop.database, shop.tenant),
     }
     if context["markets"]:
-        context["preview"] = await market_files.preview_file(shop.pool, shop.tenant)
-        context["differences"] = await market_differences.differences(shop.pool, shop.tenant)
+        preview, differences = await market_differences.overview(shop.pool, shop.tenant)
+        context |= {"preview": preview, "differences": differences}
     async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(
             connection,

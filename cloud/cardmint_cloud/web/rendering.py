@@ -23,3 +23,11 @@ async def render_page(
 def htmx_target(request: PageRequest) -> str | None:
     """Return the id of the part that htmx replaces; None for a whole page."""
     return request.headers.get("hx-target") if "hx-request" in request.headers else None
+
+
+def attachment(name: str) -> dict[str, str]:
+    """Return the headers of an answer that a browser keeps as a file of this name, and no cache."""
+    return {
+        "content-disposition": f'attachment; filename="{name}"',
+        "cache-control": "no-store",
+    }

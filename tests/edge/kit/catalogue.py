@@ -5,7 +5,8 @@ import socket
 import subprocess
 import time
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,16 @@ def content(folder: Path) -> dict[str, object]:
     index = json.loads((folder / "catalogue.json").read_bytes())
     files["index"] = {key: value for key, value in index.items() if key != "made_at"}
     return files
+
+
+@contextmanager
+def serving(folder: Path, cards: int) -> Iterator[StandIn]:
+    """Serve a small database, with sets of `cards` cards, and its pictures, below `folder`."""
+    for part in ("database", "pictures"):
+        (folder / part).mkdir()
+    data = write_database(folder / "database", cards=cards)
+    one = StandIn(data, write_pictures(folder / "pictures"))
+    try:
+        yield one
+    finally:
+        one.close()

@@ -63,15 +63,10 @@ async def name_of(executor: Executor, tenant: str, account: UUID) -> str:
 
 
 async def remove_links(executor: Executor, tenant: str, account: UUID) -> None:
-    """Remove a person's read-only and one-time links, those that recover it, and identities."""
-    for table, column in (
-        ("view_links", "account"),
-        ("account_links", "account"),
-        ("account_links", "made_by"),
-        ("account_identities", "account"),
-    ):
+    """Remove a person's read-only links and identities."""
+    for table in ("view_links", "account_identities"):
         await executor.execute(
-            f"DELETE FROM {table} WHERE tenant = $1 AND {column} = $2",  # noqa: S608 - our names
+            f"DELETE FROM {table} WHERE tenant = $1 AND account = $2",  # noqa: S608 - our names
             tenant,
             account,
         )

@@ -31,7 +31,7 @@ from cardmint_edge.adapters.cameras.folder_places import (
     same_content,
 )
 from cardmint_edge.adapters.cameras.other_forms import OTHER_FORM, OtherForms
-from cardmint_edge.adapters.cameras.saved_again import CountedPictures
+from cardmint_edge.adapters.cameras.saved_again import RecentPictures
 from cardmint_edge.adapters.decode import Unreadable
 from cardmint_edge.adapters.open_files import has_writer
 from cardmint_edge.adapters.photo_time import taken_at
@@ -113,7 +113,7 @@ class FolderCamera:
         )
         self._forms = OtherForms(self._places, read)
         self._counted = CountedFiles(self._places, read, clock)
-        self._pictures = CountedPictures()
+        self._pictures = RecentPictures()
         self._given: _Given | None = None
         self._unfinished_at = clock()
         self._closed = threading.Event()

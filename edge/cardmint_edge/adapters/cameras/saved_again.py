@@ -9,7 +9,7 @@ from cardmint_edge.domain.same_shot import fine_mark, saved_again
 MOST_REMEMBERED = 100
 
 
-class CountedPictures:
+class RecentPictures:
     """The last `MOST_REMEMBERED` counted pictures of this run of the station, 9 kB each."""
 
     def __init__(self) -> None:
